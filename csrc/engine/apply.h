@@ -1,0 +1,102 @@
+// Evaluating operations and recording them in the graph.
+#pragma once
+
+#include "engine/node.h"
+#include "engine/operation.h"
+#include "engine/state.h"
+
+namespace wengert {
+
+// An argument of an elementwise operation: a value, or a Python number, which does not decide
+// the dtype (NumPy's rule for Python scalars).
+struct Operand {
+  enum Kind : std::uint8_t { kValue, kFloat, kInt, kBool };
+
+  Node* node = nullptr;  // borrowed
+  double number = 0;
+  std::int64_t integer = 0;
+  Kind kind = kValue;
+
+  Operand(const Value& value) : node(value.get()) {}
+  explicit Operand(Node* borrowed) : node(borrowed) {}
+  Operand(double x) : number(x), kind(kFloat) {}
+  Operand(int x) : number(x), integer(x), kind(kInt) {}
+  static Operand of_integer(std::int64_t x) {
+    Operand operand(static_cast<double>(x));
+    operand.integer = x;
+    operand.kind = kInt;
+    return operand;
+  }
+  static Operand of_bool(bool x) {
+    Operand operand = of_integer(x);
+    operand.kind = kBool;
+    return operand;
+  }
+};
+
+Value apply(const Operation& operation, const Operand& x);
+Value apply(const Operation& operation, const Operand& x, const Operand& y);
+// A structural operation on values.
+Value apply(const Operation& operation, std::vector<Value> inputs,
+            std::shared_ptr<Attributes> attributes = nullptr);
+
+// Makes `result` the outcome of `operation` on `inputs`, if any of them needs it and recording is on.
+// For operations that compute their result elsewhere.
+void record(const Operation& operation, const Value& result, const std::vector<Value>& inputs,
+            std::shared_ptr<Attributes> attributes);
+
+// The dtype an elementwise operation computes in.
+DType compute_dtype(const Operation& operation, const Operand* operands, int count);
+
+// Hot path: inline values or numbers (null node) only, nothing unusual switched on.
+inline Value apply_scalars(const Operation& operation, Node* a, double x, Node* b, double y) {
+  Node* node = detail::take_scalar_node();
+  node->value = operation.scalar2(x, y);
+  const unsigned need = (a && a->requires_grad() ? 1U : 0U) | (b && b->requires_grad() ? 2U : 0U);
+  if (need && thread_state.grad_enabled) {
+    unsigned flags = operation.saves[need] | kInline | kRequiresGrad;
+    node->operation = operation.id;
+    node->input_count = 2;
+    if (need & 1) {
+      node->inputs[0].node = a;
+      ++a->references;
+      if (flags & kSaved0) node->saved_versions += a->version;
+    } else {  // what needs no gradient is only a number to its consumer
+      node->inputs[0].number = x;
+      flags |= kNumber0;
+    }
+    if (need & 2) {
+      node->inputs[1].node = b;
+      ++b->references;
+      if (flags & kSaved1) node->saved_versions += b->version;
+    } else {
+      node->inputs[1].number = y;
+      flags |= kNumber1;
+    }
+    node->flags = static_cast<std::uint16_t>(flags);
+  }
+  return Value::adopt(node);
+}
+
+inline Value apply_scalar(const Operation& operation, Node* a, double x) {
+  Node* node = detail::take_scalar_node();
+  node->value = operation.scalar1(x);
+  if (a && a->requires_grad() && thread_state.grad_enabled) {
+    const unsigned flags = operation.saves[1] | kInline | kRequiresGrad;
+    node->operation = operation.id;
+    node->input_count = 1;
+    node->inputs[0].node = a;
+    ++a->references;
+    if (flags & kSaved0) node->saved_versions = a->version;
+    node->flags = static_cast<std::uint16_t>(flags);
+  }
+  return Value::adopt(node);
+}
+
+// The sum of the versions now of what `node` saved; differs from node->saved_versions if one was written to.
+std::uint32_t versions_of_saved(const Node* node);
+
+// Tangents. A dual value wraps a primal and its tangent at one level.
+Value make_dual(const Value& primal, const Value& tangent, int level);
+
+}  // namespace wengert

@@ -1,0 +1,38 @@
+// The backward pass.
+#pragma once
+
+#include <vector>
+
+#include "engine/apply.h"
+
+namespace wengert {
+
+struct BackwardRequest {
+  std::vector<Value> outputs;
+  std::vector<Value> grads;  // one for each output; null: one (the output must have one element)
+  std::vector<Value> inputs;
+  bool has_inputs = false;   // only the inputs get gradients; else every leaf does
+  bool accumulate = true;    // into `.grad`; else the gradients are returned
+  bool retain_graph = false;
+  bool create_graph = false;
+};
+
+// Returns the gradient of each input (null where the outputs do not depend on it) unless they were
+// accumulated.
+std::vector<Value> run_backward(const BackwardRequest& request);
+
+// Adds `grad` into the gradient a leaf keeps.
+void accumulate_into_leaf(Node* leaf, const Value& grad);
+// The gradient a leaf keeps or a node retained; null if there is none.
+Value grad_of(Node* node);
+void set_grad(Node* node, const Value& grad);
+
+// The nodes from which the outputs were computed (only those that require grad), each once, every node
+// before its inputs.
+std::vector<Node*> topological_order(const std::vector<Value>& outputs);
+
+// The gradient with respect to input `i` if the gradient of an elementwise node is `g`; not yet summed
+// over stretched axes.
+Value elementwise_gradient(Node* node, std::uint32_t i, const Value& g, bool create_graph);
+
+}  // namespace wengert

@@ -1,0 +1,207 @@
+// A node of the graph: a value, and how it was computed.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "array/array.h"
+
+namespace wengert {
+
+struct Node;
+struct ArrayNode;
+struct Operation;
+struct Extra;
+
+enum NodeFlag : std::uint16_t {
+  kInline = 1 << 0,        // a 0-d float64, its value in the node itself
+  kRequiresGrad = 1 << 1,
+  kNumber0 = 1 << 2,       // input 0 is a number, not a node
+  kNumber1 = 1 << 3,
+  kSaved0 = 1 << 4,        // the backward pass will read the value of input 0
+  kSaved1 = 1 << 5,
+  kSavedResult = 1 << 6,
+  kFreed = 1 << 7,         // a backward pass has let go of what was saved
+  kWeak = 1 << 8,          // came from a Python number: does not decide a dtype
+  kDual = 1 << 9,          // carries a tangent
+  kRetainsGrad = 1 << 10,
+  kHooked = 1 << 11,
+  kManyInputs = 1 << 12,   // the inputs are in a list of their own
+  kHasGrad = 1 << 13,      // an inline leaf has gradient in inputs[1].number
+  kCaptured = 1 << 14,     // the pass under way returns this node's gradient
+};
+
+// Where a backward pass gathers the gradient of a node: a number for inline nodes, else a value
+// (owned). A pass that records itself uses values for all.
+union GradSlot {
+  double number;
+  Node* value;
+  Node* next;  // in the list of nodes to be freed
+};
+
+union Input {
+  Node* node;
+  double number;
+  Node** list;  // with kManyInputs
+};
+
+// Note [Node layout]: one cache line, because a graph of 10^7 nodes costs what its memory traffic
+// costs. A node owns a reference to each of its inputs. Leaves have none, and keep their
+// accumulated gradient in that place. Everything rare lives in `extra`.
+struct Node {
+  std::uint32_t references;
+  std::uint16_t operation;  // index into the table; 0: a leaf
+  std::uint16_t flags;
+  double value;             // of an inline node
+  GradSlot grad;
+  Input inputs[2];
+  std::uint32_t version;         // how often an inline value was written to in place
+  std::uint32_t saved_versions;  // sum of the versions of what was saved, at that time
+  std::uint32_t uses;            // scratch of the sort; zero outside a pass
+  std::uint32_t input_count : 24;
+  std::uint32_t marks : 8;       // scratch of a pass; zero outside
+  Extra* extra;
+
+  bool has(unsigned flag) const { return (flags & flag) != 0; }
+  void set(unsigned flag) { flags = static_cast<std::uint16_t>(flags | flag); }
+  void clear(unsigned flag) { flags = static_cast<std::uint16_t>(flags & ~flag); }
+  bool is_inline() const { return has(kInline); }
+  bool is_leaf() const { return operation == 0; }
+  bool requires_grad() const { return has(kRequiresGrad); }
+  inline ArrayNode* as_array();
+  inline const ArrayNode* as_array() const;
+
+  // Null where the input is a number.
+  Node* input(std::uint32_t i) const {
+    if (has(kManyInputs)) return inputs[0].list[i];
+    return has(kNumber0 << i) ? nullptr : inputs[i].node;
+  }
+};
+static_assert(sizeof(Node) == 64);
+
+// The buffer lives as long as somebody holds the value: a handle, or an operation that saved it.
+// Other nodes of the graph only need to know its shape.
+struct ArrayNode : Node {
+  Array array;
+  std::uint32_t holders;
+};
+
+ArrayNode* Node::as_array() { return static_cast<ArrayNode*>(this); }
+const ArrayNode* Node::as_array() const { return static_cast<const ArrayNode*>(this); }
+
+void destroy(Node* node);  // of which the last reference has gone
+
+inline void drop(Node* node) {
+  if (--node->references == 0) destroy(node);
+}
+inline void hold(Node* node) {
+  if (!node->is_inline()) ++node->as_array()->holders;
+}
+inline void unhold(Node* node) {
+  if (!node->is_inline() && --node->as_array()->holders == 0) {
+    node->as_array()->array.storage = StorageRef();
+    node->as_array()->array.data = nullptr;
+  }
+}
+
+// A counted reference to a node that also keeps its value. Null is a Value of nothing.
+class Value {
+ public:
+  Value() = default;
+  explicit Value(Node* node) : node_(node) {
+    if (node_) {
+      ++node_->references;
+      hold(node_);
+    }
+  }
+  Value(const Value& other) : Value(other.node_) {}
+  Value(Value&& other) noexcept : node_(other.node_) { other.node_ = nullptr; }
+  Value& operator=(Value other) noexcept {
+    std::swap(node_, other.node_);
+    return *this;
+  }
+  ~Value() {
+    if (node_) {
+      unhold(node_);
+      drop(node_);
+    }
+  }
+  // Takes over a reference and a hold that the caller has.
+  static Value adopt(Node* node) {
+    Value value;
+    value.node_ = node;
+    return value;
+  }
+  Node* release() { return std::exchange(node_, nullptr); }
+
+  Node* get() const { return node_; }
+  Node* operator->() const { return node_; }
+  explicit operator bool() const { return node_ != nullptr; }
+
+  DType dtype() const { return node_->is_inline() ? DType::kFloat64 : node_->as_array()->array.dtype; }
+  const Dims& shape() const;
+  int ndim() const { return node_->is_inline() ? 0 : node_->as_array()->array.ndim(); }
+  std::int64_t size() const { return node_->is_inline() ? 1 : node_->as_array()->array.size(); }
+  bool requires_grad() const { return node_->requires_grad(); }
+  // The array; for an inline value one that shares its memory as long as this Value lives.
+  Array array() const;
+
+ private:
+  Node* node_ = nullptr;
+};
+
+// What only some nodes have. Values in here are released without recursion (see destroy).
+struct Attributes {
+  virtual ~Attributes() = default;
+  // Lets go of values saved for the backward pass.
+  virtual void release_saved() {}
+  // The sum of the versions of values saved here now.
+  virtual std::uint32_t versions() const { return 0; }
+};
+
+struct Hook {
+  virtual ~Hook() = default;
+  // Returns the gradient to go on with; a null Value leaves it as it is.
+  virtual Value call(const Value& grad) = 0;
+};
+
+struct Extra {
+  std::shared_ptr<Attributes> attributes;
+  Value grad;  // of a non-leaf that retains it, or of a leaf with an array gradient
+  Value primal;
+  Value tangent;
+  int level = 0;                               // of the tangent
+  std::vector<std::shared_ptr<Hook>> hooks;    // on the gradient, before it is used
+  std::vector<std::shared_ptr<Hook>> after_accumulation;
+  void* handle = nullptr;                      // weak; the Python object, if it must stay the same
+  std::string made_at;                         // line of user code, where that is recorded
+};
+
+inline Extra& extra_of(Node* node) {
+  if (!node->extra) node->extra = new Extra;
+  return *node->extra;
+}
+
+Value make_scalar(double value);  // float64, 0-d, inline
+Value make_array(Array array);    // an array node, of any dtype and shape
+
+// As make_array, but 0-d float64 becomes inline. What operations return.
+Value make_value(Array array);
+
+std::uint32_t version_of(const Node* node);
+
+// For tests and leak checks.
+struct NodeCounts {
+  std::int64_t scalar_nodes;
+  std::int64_t array_nodes;
+};
+NodeCounts node_counts();
+
+namespace detail {
+Node* take_scalar_node();
+}
+
+}  // namespace wengert

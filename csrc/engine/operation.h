@@ -1,0 +1,96 @@
+// What the engine knows of an operation: one record in one table.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/node.h"
+#include "kernels/elementwise.h"
+
+namespace wengert {
+
+// Which values a derivative reads.
+enum Reads : std::uint8_t { kNothing = 0, kFirst = 1, kSecond = 2, kResult = 4 };
+
+enum class OperationKind : std::uint8_t {
+  kLeaf,
+  kNumeric,     // elementwise, result in the promoted dtype of the inputs
+  kReal,        // elementwise, integers become float64
+  kComparison,  // elementwise, result bool
+  kStructural   // anything else
+};
+
+enum class DerivativeKind : std::uint8_t { kNone, kPass, kFormula };
+
+// The derivative of an elementwise operation with respect to one input, in all the forms the engine uses.
+// All come from one formula.
+struct Derivative {
+  DerivativeKind kind = DerivativeKind::kNone;
+  std::uint8_t reads = kNothing;
+  double (*number)(double g, double x0, double x1, double result) = nullptr;
+  Loop loop64 = nullptr;  // reads g, then what `reads` names, in order of the bits
+  Loop loop32 = nullptr;
+  Value (*value)(const Value& g, const Value& x0, const Value& x1, const Value& result) = nullptr;
+};
+
+// The gradients a structural operation's rule gives, one for each input; null where none is needed.
+using Gradients = std::vector<Value>;
+
+struct Operation {
+  std::string name;
+  std::string doc;
+  std::string numpy;                  // NumPy's name for it, where it has one
+  std::vector<std::string> aliases;
+  std::string symbol;                 // the operator, where there is one
+  std::vector<std::pair<double, double>> domain;  // of each input, for samples
+  bool is_public = true;
+  bool is_linear = false;             // its forward mode is itself
+  OperationKind kind = OperationKind::kStructural;
+  int arity = 0;
+  std::uint16_t id = 0;
+
+  // Elementwise.
+  double (*scalar1)(double) = nullptr;
+  double (*scalar2)(double, double) = nullptr;
+  std::array<Loop, kDTypes> loops{};  // null: not for this dtype
+  Derivative derivatives[2];
+  std::uint16_t saves[4] = {};        // flags, by which of the two inputs require grad
+  void (*scalar_backward)(Node* node, double g) = nullptr;
+  void (*check)(const Operation& operation, const Array& x, const Array& y) = nullptr;
+
+  // Structural. `forward` computes a result; `backward` is written in operations, so that it differentiates
+  // again; `jvp` gives the tangent of the result from those of the inputs (null ones are zero).
+  Array (*forward)(const std::vector<Value>& inputs, const Attributes* attributes) = nullptr;
+  void (*backward)(Node* node, const Value& grad, Gradients& grads) = nullptr;
+  Value (*jvp)(const std::vector<Value>& inputs, const std::vector<Value>& tangents,
+               const Value& result, const Attributes* attributes) = nullptr;
+  std::uint8_t structural_reads = kNothing;
+};
+
+// The table. Records are added while the extension loads and never move.
+Operation& add_operation(Operation record);
+const Operation& operation(std::uint16_t id);
+const Operation& operation(const std::string& name);  // throws std::out_of_range
+const Operation* find_operation(const std::string& name);
+int operation_count();
+
+// The hot loop's own copy of `scalar_backward`, by operation id.
+inline constexpr int kMaxOperations = 512;
+extern void (*scalar_backward_table[kMaxOperations])(Node*, double);
+
+// Errors that become Python's TypeError; ValueError and IndexError are std::invalid_argument and
+// std::out_of_range.
+struct TypeError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+struct FloatingPointError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+}  // namespace wengert

@@ -1,0 +1,36 @@
+// What a thread has switched on: gradient recording, floating-point errors.
+#pragma once
+
+#include <cstdint>
+
+namespace wengert {
+
+enum ErrorMode : std::uint8_t { kRaiseDivide = 1, kRaiseOverflow = 2, kRaiseInvalid = 4 };
+
+struct ThreadState {
+  bool grad_enabled = true;
+  std::uint8_t error_mode = 0;  // a set of ErrorMode
+  int dual_level = 0;           // of the innermost forward-mode level that is open
+};
+
+// Read by every operation: initial-exec costs one load where the default model costs a call.
+#if defined(__linux__)
+extern thread_local constinit ThreadState thread_state __attribute__((tls_model("initial-exec")));
+#else
+extern thread_local constinit ThreadState thread_state;
+#endif
+
+class GradMode {
+ public:
+  explicit GradMode(bool enabled) : before_(thread_state.grad_enabled) {
+    thread_state.grad_enabled = enabled;
+  }
+  ~GradMode() { thread_state.grad_enabled = before_; }
+  GradMode(const GradMode&) = delete;
+  GradMode& operator=(const GradMode&) = delete;
+
+ private:
+  bool before_;
+};
+
+}  // namespace wengert

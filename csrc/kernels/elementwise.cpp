@@ -1,0 +1,181 @@
+#include "kernels/elementwise.h"
+
+#include "kernels/copy.h"
+#include "kernels/parallel.h"
+
+namespace wengert {
+namespace {
+
+// Elements handled at a time where an operand must be gathered or converted: four blocks of
+// doubles fit the first-level cache.
+constexpr std::int64_t kBlock = 512;
+// Threads get whole chunks, so that which elements end up in the remainder of a vector loop does not depend on
+// how many threads there are.
+constexpr std::int64_t kChunk = 4096;
+// Below this many chunks starting another thread costs more than it saves.
+constexpr std::int64_t kGrain = 8;
+
+using Convert = void (*)(const void* from, std::int64_t stride, void* to, std::int64_t n);
+
+template <class From, class To>
+void convert(const void* from, std::int64_t stride, void* to, std::int64_t n) {
+  const auto* source = static_cast<const From*>(from);
+  auto* target = static_cast<To*>(to);
+  for (std::int64_t i = 0; i < n; ++i) target[i] = static_cast<To>(source[i * stride]);
+}
+
+Convert converter(DType from, DType to) {
+  return visit_dtype(from, [&]<class From>() {
+    return visit_dtype(to, [&]<class To>() -> Convert { return convert<From, To>; });
+  });
+}
+
+// One operand while the loop walks over the result.
+class Reader {
+ public:
+  Reader(const LoopInput& input, DType compute, const Dims& shape)
+      : input_(input),
+        shape_(shape),
+        item_(static_cast<std::int64_t>(item_size(input.dtype))),
+        direct_(input.contiguous && input.dtype == compute),
+        convert_(converter(input.dtype, compute)) {
+    if (input.constant) convert_(input.data, 0, buffer_, kBlock);
+  }
+
+  // The elements [begin, begin + n) of the result's order, contiguous, n <= kBlock.
+  const void* read(std::int64_t begin, std::int64_t n) {
+    if (input_.constant) return buffer_;
+    const char* data = static_cast<const char*>(input_.data);
+    if (direct_) return data + begin * item_;
+    if (input_.contiguous) {
+      convert_(data + begin * item_, 1, buffer_, n);
+    } else {
+      gather(data, begin, n);
+    }
+    return buffer_;
+  }
+
+  void set_item(std::int64_t compute_item) { compute_item_ = compute_item; }
+  bool direct() const { return direct_; }
+
+ private:
+  void gather(const char* data, std::int64_t begin, std::int64_t n) {
+    const int last = shape_.size() - 1;
+    std::int64_t done = 0;
+    while (done < n) {
+      std::int64_t rest = begin + done;
+      const std::int64_t column = rest % shape_[last];
+      std::int64_t offset = column * input_.strides[last];
+      rest /= shape_[last];
+      for (int axis = last - 1; axis >= 0; --axis) {
+        offset += (rest % shape_[axis]) * input_.strides[axis];
+        rest /= shape_[axis];
+      }
+      const std::int64_t run = std::min(n - done, shape_[last] - column);
+      convert_(data + offset * item_, input_.strides[last], buffer_ + done * compute_item_, run);
+      done += run;
+    }
+  }
+
+  const LoopInput& input_;
+  const Dims& shape_;
+  std::int64_t item_;
+  std::int64_t compute_item_ = 8;
+  bool direct_;
+  Convert convert_;
+  alignas(64) char buffer_[kBlock * 8];
+};
+
+void run_range(Loop loop, DType compute, int inputs, const LoopInput* in, const Array& out,
+               const Dims& shape, std::int64_t begin, std::int64_t end) {
+  alignas(Reader) char memory[kMaxLoopInputs][sizeof(Reader)];
+  Reader* readers[kMaxLoopInputs];
+  bool all_direct = true;
+  for (int i = 0; i < inputs; ++i) {
+    readers[i] = new (memory[i]) Reader(in[i], compute, shape);
+    readers[i]->set_item(static_cast<std::int64_t>(item_size(compute)));
+    all_direct = all_direct && readers[i]->direct();
+  }
+  const std::int64_t step = all_direct ? end - begin : kBlock;
+  const auto out_item = static_cast<std::int64_t>(item_size(out.dtype));
+  for (std::int64_t at = begin; at < end; at += step) {
+    const std::int64_t n = std::min(step, end - at);
+    const void* pointers[kMaxLoopInputs] = {};
+    for (int i = 0; i < inputs; ++i) pointers[i] = readers[i]->read(at, n);
+    loop(pointers, static_cast<char*>(out.data) + at * out_item, n);
+  }
+}
+
+// Merges neighbouring axes that every operand walks through evenly, so that runs are long.
+Dims merged_shape(const Dims& shape, int inputs, LoopInput* in) {
+  Dims merged;
+  Dims kept;
+  for (int axis = 0; axis < shape.size(); ++axis) {
+    if (shape[axis] == 1) continue;
+    bool joins = !merged.empty();
+    for (int i = 0; i < inputs && joins; ++i) {
+      if (in[i].constant || in[i].contiguous) continue;
+      const auto before = in[i].strides[static_cast<int>(kept.back())];
+      joins = before == in[i].strides[axis] * shape[axis];
+    }
+    if (joins) {
+      merged[merged.size() - 1] *= shape[axis];
+      kept[kept.size() - 1] = axis;
+    } else {
+      merged.push_back(shape[axis]);
+      kept.push_back(axis);
+    }
+  }
+  for (int i = 0; i < inputs; ++i) {
+    if (in[i].constant || in[i].contiguous) continue;
+    Dims strides;
+    for (std::int64_t axis : kept) strides.push_back(in[i].strides[static_cast<int>(axis)]);
+    in[i].strides = strides;
+  }
+  return merged;
+}
+
+}  // namespace
+
+LoopInput loop_input(const Array& array, const Dims& shape) {
+  LoopInput input;
+  input.data = array.data;
+  input.dtype = array.dtype;
+  if (array.shape == shape) {
+    input.contiguous = array.is_contiguous();
+    if (!input.contiguous) input.strides = array.strides;
+    return input;
+  }
+  input.strides = broadcast_view(array, shape).strides;
+  input.constant = std::all_of(input.strides.begin(), input.strides.end(),
+                               [](std::int64_t stride) { return stride == 0; });
+  return input;
+}
+
+LoopInput loop_constant(const void* data, DType dtype) {
+  LoopInput input;
+  input.data = data;
+  input.dtype = dtype;
+  input.constant = true;
+  return input;
+}
+
+void run_loop(Loop loop, DType compute, int inputs, const LoopInput* in, const Array& out) {
+  const std::int64_t n = out.size();
+  if (n == 0) return;
+  LoopInput merged[kMaxLoopInputs];
+  std::copy(in, in + inputs, merged);
+  const Dims shape = merged_shape(out.shape, inputs, merged);
+  if (n <= kGrain * kChunk) {
+    run_range(loop, compute, inputs, merged, out, shape, 0, n);
+    return;
+  }
+  const Unlocked unlocked(n);
+  const std::int64_t chunks = (n + kChunk - 1) / kChunk;
+  parallel_for(chunks, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    run_range(loop, compute, inputs, merged, out, shape, begin * kChunk,
+              std::min(n, end * kChunk));
+  });
+}
+
+}  // namespace wengert

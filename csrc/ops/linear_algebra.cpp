@@ -1,0 +1,125 @@
+// Products of matrices and vectors.
+#include "kernels/matmul.h"
+#include "ops/function.h"
+#include "ops/functions.h"
+#include "ops/operations.h"
+
+namespace wengert {
+namespace {
+
+using Inputs = std::vector<Value>;
+
+Value column(const Value& x) { return unsqueeze(x, x.ndim()); }
+
+Value last_two_swapped(const Value& x) { return swap_axes(x, -2, -1); }
+
+// Gradients of a @ b; where an operand was broadcast the pass sums over the axes it was stretched along.
+void matmul_backward(Node* node, const Value& g, Gradients& grads) {
+  const Value a(node->inputs[0].node);
+  const Value b(node->inputs[1].node);
+  const bool vector_a = a.ndim() == 1;
+  const bool vector_b = b.ndim() == 1;
+  if (a.requires_grad()) {
+    if (vector_a && vector_b) grads[0] = g * b;
+    else if (vector_b) grads[0] = column(g) * b;
+    else if (vector_a) grads[0] = matmul(b, g);
+    else grads[0] = matmul(g, last_two_swapped(b));
+    if (vector_a && b.ndim() > 2) grads[0] = squeeze(matmul(b, column(g)), Dims{-1});
+  }
+  if (b.requires_grad()) {
+    if (vector_a && vector_b) grads[1] = g * a;
+    else if (vector_a) grads[1] = column(a) * unsqueeze(g, -2);
+    else if (vector_b) grads[1] = squeeze(matmul(last_two_swapped(a), column(g)), Dims{-1});
+    else grads[1] = matmul(last_two_swapped(a), g);
+  }
+}
+
+Value matmul_jvp(const Inputs& in, const Inputs& tangents, const Value&, const Attributes*) {
+  Value total;
+  if (tangents[0]) total = matmul(tangents[0], in[1]);
+  if (tangents[1]) {
+    const Value second = matmul(in[0], tangents[1]);
+    total = total ? total + second : second;
+  }
+  return total;
+}
+
+[[noreturn]] void do_not_fit(const Value& a, const Value& b) {
+  throw std::invalid_argument("matmul: last dimension of the first input " + a.shape().to_string() +
+                              " must equal the " + (b.ndim() > 1 ? "second to last" : "only") +
+                              " one of the second " + b.shape().to_string());
+}
+
+Dims batch_of(const Dims& shape) {
+  return shape.size() > 2 ? Dims(shape.begin(), shape.end() - 2) : Dims();
+}
+
+}  // namespace
+
+Value matmul(const Value& a, const Value& b) {
+  if (a.ndim() == 0 || b.ndim() == 0) {
+    throw std::invalid_argument("matmul: inputs need at least 1 dimension, got shapes " +
+                                a.shape().to_string() + " and " + b.shape().to_string() +
+                                "; use * for scalars");
+  }
+  const std::int64_t rows = b.shape()[b.ndim() > 1 ? b.ndim() - 2 : 0];
+  if (a.shape().back() != rows) do_not_fit(a, b);
+  Dims batch;
+  if (!broadcast_shapes(batch_of(a.shape()), batch_of(b.shape()), &batch)) {
+    throw std::invalid_argument("matmul: the batch dimensions of shapes " + a.shape().to_string() +
+                                " and " + b.shape().to_string() + " do not broadcast together");
+  }
+  static const Operation& op = operation("matmul");
+  const DType dtype = promote(a.dtype(), b.dtype());
+  return apply(op, {cast(a, dtype), cast(b, dtype)});
+}
+
+void register_linear_algebra() {
+  Operation record;
+  record.name = "matmul";
+  record.doc = "Product of matrices.";
+  record.symbol = "@";
+  record.is_public = false;
+  record.arity = 2;
+  record.derivatives[0].reads = kSecond;
+  record.derivatives[1].reads = kFirst;
+  record.forward = [](const Inputs& in, const Attributes*) {
+    return wengert::matmul(in[0].array(), in[1].array());
+  };
+  record.backward = matmul_backward;
+  record.jvp = matmul_jvp;
+  add_operation(std::move(record));
+
+  add_function({.name = "matmul",
+                .doc = "Product of matrices over the last two axes; leading axes broadcast. Vectors count as "
+                       "a row on the left and a column on the right.",
+                .signature = "x: tensor, y: tensor",
+                .numpy = "matmul",
+                .aliases = {"mm", "bmm", "mv"},
+                .call = [](const Arguments& a) { return matmul(a[0].value, a[1].value); }});
+  add_function({.name = "dot",
+                .doc = "Inner product of two vectors; products of scalars and matrices as NumPy's dot.",
+                .signature = "x: tensor, y: tensor",
+                .numpy = "dot",
+                .aliases = {},
+                .call = [](const Arguments& a) {
+                  if (a[0].value.ndim() == 0 || a[1].value.ndim() == 0) return a[0].value * a[1].value;
+                  if (a[0].value.ndim() > 2 || a[1].value.ndim() > 2) {
+                    throw std::invalid_argument(
+                        "dot: expected at most 2 dimensions, got shapes " +
+                        a[0].value.shape().to_string() + " and " + a[1].value.shape().to_string() +
+                        "; use matmul");
+                  }
+                  return matmul(a[0].value, a[1].value);
+                }});
+  add_function({.name = "outer",
+                .doc = "Products of each element of one vector with each of another.",
+                .signature = "x: tensor, y: tensor",
+                .numpy = "outer",
+                .aliases = {"ger"},
+                .call = [](const Arguments& a) {
+                  return column(reshape(a[0].value, Dims{-1})) * reshape(a[1].value, Dims{-1});
+                }});
+}
+
+}  // namespace wengert

@@ -1,0 +1,155 @@
+// The functions formulas are made of, on plain numbers.
+//
+// Note [Vector functions]: with libmvec the compiler replaces these calls inside loops by vector versions,
+// because they are declared `simd` here. NaN, infinities and signed zeros stay as in the scalar ones;
+// results differ from them by a few units in the last place.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <limits>
+#include <type_traits>
+
+#if defined(WENGERT_LIBMVEC) && defined(__GLIBC_PREREQ) && !defined(__SANITIZE_ADDRESS__)
+#define WENGERT_SIMD(name)                                                    \
+  extern "C" __attribute__((simd("notinbranch"))) double name(double) noexcept; \
+  extern "C" __attribute__((simd("notinbranch"))) float name##f(float) noexcept;
+WENGERT_SIMD(sin)
+WENGERT_SIMD(cos)
+WENGERT_SIMD(exp)
+WENGERT_SIMD(log)
+#if __GLIBC_PREREQ(2, 35)
+WENGERT_SIMD(tan)
+WENGERT_SIMD(asin)
+WENGERT_SIMD(acos)
+WENGERT_SIMD(atan)
+WENGERT_SIMD(sinh)
+WENGERT_SIMD(cosh)
+WENGERT_SIMD(tanh)
+WENGERT_SIMD(asinh)
+WENGERT_SIMD(acosh)
+WENGERT_SIMD(atanh)
+WENGERT_SIMD(expm1)
+WENGERT_SIMD(log1p)
+WENGERT_SIMD(exp2)
+WENGERT_SIMD(log2)
+WENGERT_SIMD(log10)
+#endif
+#undef WENGERT_SIMD
+#endif
+
+namespace wengert::formula {
+
+// A constant that takes the type of what it meets, so that a loop over floats stays in floats.
+struct Literal {
+  double value;
+};
+constexpr Literal operator""_c(long double x) { return {static_cast<double>(x)}; }
+
+template <class T>
+concept Number = std::is_arithmetic_v<T>;
+template <class T>
+concept Float = std::is_floating_point_v<T>;
+
+template <Float T>
+T operator*(Literal a, T b) { return static_cast<T>(a.value) * b; }
+template <Float T>
+T operator*(T a, Literal b) { return a * static_cast<T>(b.value); }
+template <Float T>
+T operator+(Literal a, T b) { return static_cast<T>(a.value) + b; }
+template <Float T>
+T operator-(Literal a, T b) { return static_cast<T>(a.value) - b; }
+template <Float T>
+T operator/(Literal a, T b) { return static_cast<T>(a.value) / b; }
+
+// C's functions by the type of the argument; the `f` ones are what libmvec knows for float.
+#define WENGERT_NUMBER_FUNCTION(name)                     \
+  inline double name(double x) { return ::name(x); }      \
+  inline float name(float x) { return ::name##f(x); }
+WENGERT_NUMBER_FUNCTION(sin)
+WENGERT_NUMBER_FUNCTION(cos)
+WENGERT_NUMBER_FUNCTION(tan)
+WENGERT_NUMBER_FUNCTION(asin)
+WENGERT_NUMBER_FUNCTION(acos)
+WENGERT_NUMBER_FUNCTION(atan)
+WENGERT_NUMBER_FUNCTION(sinh)
+WENGERT_NUMBER_FUNCTION(cosh)
+WENGERT_NUMBER_FUNCTION(tanh)
+WENGERT_NUMBER_FUNCTION(asinh)
+WENGERT_NUMBER_FUNCTION(acosh)
+WENGERT_NUMBER_FUNCTION(atanh)
+WENGERT_NUMBER_FUNCTION(exp)
+WENGERT_NUMBER_FUNCTION(expm1)
+WENGERT_NUMBER_FUNCTION(exp2)
+WENGERT_NUMBER_FUNCTION(log)
+WENGERT_NUMBER_FUNCTION(log1p)
+WENGERT_NUMBER_FUNCTION(log2)
+WENGERT_NUMBER_FUNCTION(log10)
+WENGERT_NUMBER_FUNCTION(sqrt)
+WENGERT_NUMBER_FUNCTION(floor)
+WENGERT_NUMBER_FUNCTION(ceil)
+WENGERT_NUMBER_FUNCTION(trunc)
+WENGERT_NUMBER_FUNCTION(rint)
+#undef WENGERT_NUMBER_FUNCTION
+
+inline double pow(double x, double y) { return ::pow(x, y); }
+inline float pow(float x, float y) { return ::powf(x, y); }
+inline double atan2(double x, double y) { return ::atan2(x, y); }
+inline float atan2(float x, float y) { return ::atan2f(x, y); }
+inline double hypot(double x, double y) { return ::hypot(x, y); }
+inline float hypot(float x, float y) { return ::hypotf(x, y); }
+
+template <Number A, Number B>
+std::common_type_t<A, B> where(bool condition, A a, B b) {
+  using T = std::common_type_t<A, B>;
+  return condition ? static_cast<T>(a) : static_cast<T>(b);
+}
+
+// x where the condition holds, NaN outside the domain.
+template <Float T>
+T inside(bool domain, T x) { return domain ? x : std::numeric_limits<T>::quiet_NaN(); }
+
+template <Float T>
+bool isnan(T x) { return x != x; }
+
+template <Number T>
+T absolute(T x) {
+  if constexpr (std::is_floating_point_v<T>) return std::fabs(x);
+  if constexpr (std::is_same_v<T, bool>) return x;
+  else if constexpr (std::is_integral_v<T>) return static_cast<T>(x < 0 ? -x : x);
+}
+
+// -1, 0, 1; NaN for NaN.
+template <Number T>
+T sign(T x) {
+  if constexpr (std::is_floating_point_v<T>) {
+    return x != x ? x : static_cast<T>(static_cast<int>(x > 0) - static_cast<int>(x < 0));
+  } else {
+    return static_cast<T>(static_cast<int>(x > T(0)) - static_cast<int>(x < T(0)));
+  }
+}
+
+// The gradient on its way back, as formulas see it. Note [Zero times infinity]: a gradient that is exactly zero
+// says that the value was not used, so it stays zero whatever it is multiplied with.
+template <class T>
+struct Cotangent {
+  T value;
+};
+
+template <Float T, Number U>
+Cotangent<T> operator*(Cotangent<T> g, U d) {
+  const T product = g.value * static_cast<T>(d);
+  return {g.value == T(0) ? T(0) : product};
+}
+template <Float T>
+Cotangent<T> operator*(Cotangent<T> g, Literal d) { return {g.value * static_cast<T>(d.value)}; }
+template <Float T, Number U>
+Cotangent<T> operator/(Cotangent<T> g, U d) {
+  const T quotient = g.value / static_cast<T>(d);
+  return {g.value == T(0) ? T(0) : quotient};
+}
+template <Float T>
+Cotangent<T> operator-(Cotangent<T> g) { return {-g.value}; }
+
+}  // namespace wengert::formula
