@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
+#include <iterator>
 #include <string>
 
 namespace wengert {
@@ -20,7 +21,7 @@ class Dims {
     std::fill(begin(), end(), fill);
   }
   Dims(std::initializer_list<std::int64_t> list) : Dims(list.begin(), list.end()) {}
-  template <class Iterator>
+  template <std::forward_iterator Iterator>
   Dims(Iterator first, Iterator last) {
     resize(static_cast<int>(last - first));
     std::copy(first, last, begin());

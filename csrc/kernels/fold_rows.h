@@ -1,0 +1,207 @@
+// The innermost loops of reductions, for one way of joining two elements.
+//
+// Note [Order of folding]. Elements are joined in an order that depends on the layout of the array
+// alone: never on the number of threads nor on the width of the processor's vectors. It is a tree:
+// eight rows are joined pairwise, four such groups one after the other, then blocks of 32 rows
+// pairwise again. So the rounding error grows with the logarithm of the number of elements.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/clones.h"
+
+namespace wengert {
+
+inline constexpr std::int64_t kFoldLanes = 64;
+inline constexpr std::int64_t kFoldGroup = 8;
+inline constexpr std::int64_t kFoldBlock = 4 * kFoldGroup;  // rows
+// Rows that are folded in one go. Longer folds are cut here, so that threads can share them.
+inline constexpr std::int64_t kFoldRows = 16 * kFoldBlock;
+inline constexpr int kFoldLevels = 6;  // of a tree over 16 blocks, and one more for the leftover
+inline constexpr std::int64_t kFoldRun = kFoldRows * kFoldLanes;
+
+// Joins equal parts pairwise as they come: the tree of Note [Order of folding] over a stream.
+// `merge(into, from)` joins the parts at two depths.
+class Tree {
+ public:
+  int depth() const { return depth_; }
+  template <class Merge>
+  void push(Merge&& merge) {
+    ++depth_;
+    ++count_;
+    for (std::int64_t c = count_; c % 2 == 0; c /= 2) pop(merge);
+  }
+  template <class Merge>
+  void finish(Merge&& merge) {
+    while (depth_ > 1) pop(merge);
+  }
+
+ private:
+  template <class Merge>
+  void pop(Merge&& merge) {
+    --depth_;
+    merge(depth_ - 1, depth_);
+  }
+  int depth_ = 0;
+  std::int64_t count_ = 0;
+};
+
+template <class Op>
+struct FoldKernel {
+  using In = typename Op::In;
+  using Part = typename Op::Part;
+
+  // target = the join of eight rows, or of itself and eight rows.
+  WENGERT_CLONES static void eight_rows(Part* target, const In* const* rows, std::int64_t step,
+                                        std::int64_t width, bool first) {
+    if (step == 1) {
+      eight(target, rows, 1, width, first);
+    } else {
+      eight(target, rows, step, width, first);
+    }
+  }
+
+  WENGERT_CLONES static void one_row(Part* __restrict target, const In* __restrict row,
+                                     std::int64_t step, std::int64_t width, bool first) {
+    if (first) {
+      for (std::int64_t i = 0; i < width; ++i) target[i] = Op::load(row[i * step]);
+    } else {
+      for (std::int64_t i = 0; i < width; ++i) {
+        target[i] = Op::join(target[i], Op::load(row[i * step]));
+      }
+    }
+  }
+
+  WENGERT_CLONES static void join_rows(Part* __restrict target, const Part* __restrict source,
+                                       std::int64_t width) {
+    join_lanes(target, source, width);
+  }
+
+  // One result for each of `count` runs of n elements; n at most kFoldRun.
+  WENGERT_CLONES static void runs(const In* in, std::int64_t in_step, Part* out,
+                                  std::int64_t out_step, std::int64_t count, std::int64_t n) {
+    switch (n) {
+      case 1: return tiny_runs<1>(in, in_step, out, out_step, count);
+      case 2: return tiny_runs<2>(in, in_step, out, out_step, count);
+      case 3: return tiny_runs<3>(in, in_step, out, out_step, count);
+      case 4: return tiny_runs<4>(in, in_step, out, out_step, count);
+      default: break;
+    }
+    for (std::int64_t i = 0; i < count; ++i) out[i * out_step] = run(in + i * in_step, n);
+  }
+
+  static Part strided_run(const In* in, std::int64_t step, std::int64_t n) {
+    constexpr std::int64_t block = 256;
+    Part parts[kFoldRun / block];
+    std::int64_t count = 0;
+    for (std::int64_t i = 0; i < n; i += block) {
+      parts[count++] = eight_lanes(in + i * step, step, std::min(block, n - i));
+    }
+    return join_all(parts, count);
+  }
+
+  // Joins parts pairwise, overwriting them.
+  WENGERT_INLINE static Part join_all(Part* parts, std::int64_t count) {
+    for (std::int64_t half = 1; half < count; half *= 2) {
+      for (std::int64_t i = 0; i + half < count; i += 2 * half) {
+        parts[i] = Op::join(parts[i], parts[i + half]);
+      }
+    }
+    return parts[0];
+  }
+
+ private:
+  WENGERT_INLINE static void join_lanes(Part* __restrict target, const Part* __restrict source,
+                                        std::int64_t width) {
+    for (std::int64_t i = 0; i < width; ++i) target[i] = Op::join(target[i], source[i]);
+  }
+
+  WENGERT_INLINE static void eight(Part* __restrict target, const In* const* rows,
+                                   std::int64_t step, std::int64_t width, bool first) {
+    const In* __restrict a = rows[0];
+    const In* __restrict b = rows[1];
+    const In* __restrict c = rows[2];
+    const In* __restrict d = rows[3];
+    const In* __restrict e = rows[4];
+    const In* __restrict f = rows[5];
+    const In* __restrict g = rows[6];
+    const In* __restrict h = rows[7];
+    const auto joined = [&](std::int64_t k) __attribute__((always_inline)) {
+      const Part ab = Op::join(Op::load(a[k]), Op::load(b[k]));
+      const Part cd = Op::join(Op::load(c[k]), Op::load(d[k]));
+      const Part ef = Op::join(Op::load(e[k]), Op::load(f[k]));
+      const Part gh = Op::join(Op::load(g[k]), Op::load(h[k]));
+      return Op::join(Op::join(ab, cd), Op::join(ef, gh));
+    };
+    if (first) {
+      for (std::int64_t i = 0; i < width; ++i) target[i] = joined(i * step);
+    } else {
+      for (std::int64_t i = 0; i < width; ++i) target[i] = Op::join(target[i], joined(i * step));
+    }
+  }
+
+  template <int n>
+  WENGERT_INLINE static void tiny_runs(const In* in, std::int64_t in_step, Part* out,
+                                       std::int64_t out_step, std::int64_t count) {
+    const auto loop = [&](std::int64_t from, std::int64_t to) __attribute__((always_inline)) {
+      for (std::int64_t i = 0; i < count; ++i) {
+        Part part = Op::load(in[i * from]);
+        for (int k = 1; k < n; ++k) part = Op::join(part, Op::load(in[i * from + k]));
+        out[i * to] = part;
+      }
+    };
+    if (in_step == n && out_step == 1) {
+      loop(n, 1);
+    } else {
+      loop(in_step, out_step);
+    }
+  }
+
+  WENGERT_INLINE static Part eight_lanes(const In* in, std::int64_t step, std::int64_t n) {
+    if (n < kFoldGroup) {
+      Part part = Op::load(in[0]);
+      for (std::int64_t i = 1; i < n; ++i) part = Op::join(part, Op::load(in[i * step]));
+      return part;
+    }
+    Part lanes[kFoldGroup];
+    for (int k = 0; k < kFoldGroup; ++k) lanes[k] = Op::load(in[k * step]);
+    std::int64_t i = kFoldGroup;
+    for (; i + kFoldGroup <= n; i += kFoldGroup) {
+      for (int k = 0; k < kFoldGroup; ++k) {
+        lanes[k] = Op::join(lanes[k], Op::load(in[(i + k) * step]));
+      }
+    }
+    Part part = join_all(lanes, kFoldGroup);
+    for (; i < n; ++i) part = Op::join(part, Op::load(in[i * step]));
+    return part;
+  }
+
+  // A contiguous run, n at least one and at most kFoldRun, as rows of kFoldLanes elements.
+  WENGERT_INLINE static Part run(const In* in, std::int64_t n) {
+    if (n < kFoldGroup * kFoldLanes) return eight_lanes(in, 1, n);
+    alignas(64) Part levels[kFoldLevels][kFoldLanes];
+    const auto merge = [&](int into, int from) __attribute__((always_inline)) {
+      join_lanes(levels[into], levels[from], kFoldLanes);
+    };
+    Tree tree;
+    const std::int64_t groups = n / (kFoldGroup * kFoldLanes);
+    for (std::int64_t group = 0; group < groups; group += kFoldBlock / kFoldGroup) {
+      Part* target = levels[tree.depth()];
+      const std::int64_t count = std::min(kFoldBlock / kFoldGroup, groups - group);
+      for (std::int64_t k = 0; k < count; ++k) {
+        const In* rows[kFoldGroup];
+        for (int r = 0; r < kFoldGroup; ++r) rows[r] = in + r * kFoldLanes;
+        eight(target, rows, 1, kFoldLanes, k == 0);
+        in += kFoldGroup * kFoldLanes;
+      }
+      tree.push(merge);
+    }
+    tree.finish(merge);
+    const Part part = join_all(levels[0], kFoldLanes);
+    const std::int64_t rest = n % (kFoldGroup * kFoldLanes);
+    return rest == 0 ? part : Op::join(part, eight_lanes(in, 1, rest));
+  }
+};
+
+}  // namespace wengert

@@ -1,0 +1,28 @@
+// Reductions. Axes are sorted and not negative, and vanish from the result. Rounding does not
+// depend on the number of threads nor on the processor: see Note [Order of folding].
+#pragma once
+
+#include <optional>
+
+#include "array/array.h"
+
+namespace wengert {
+
+// Integers and bools give int64.
+Array sum(const Array& array, const Dims& axes);
+Array product(const Array& array, const Dims& axes);
+
+// The largest or smallest elements; NaN if there is one. Throws std::invalid_argument if there is
+// no element to choose from.
+Array extremum(const Array& array, const Dims& axes, bool largest);
+// Their index (int64): the first one, or the first NaN. Without an axis, that in the flattened array.
+Array argextremum(const Array& array, std::optional<int> axis, bool largest);
+
+// Whether any or every element is not zero (bool).
+Array any(const Array& array, const Dims& axes);
+Array all(const Array& array, const Dims& axes);
+
+// target += source, both of one shape and one floating dtype; they don't overlap.
+void add_into(const Array& target, const Array& source);
+
+}  // namespace wengert
