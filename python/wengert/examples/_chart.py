@@ -82,7 +82,9 @@ class GlobeChart:
         flat = np.stack([directions @ self.east, directions @ self.north], axis=1)
         sine = np.linalg.norm(flat, axis=1, keepdims=True)
         angle = np.arctan2(sine, (directions @ self.up)[:, np.newaxis])
-        return EARTH_RADIUS * flat * np.divide(angle, sine, out=np.ones_like(sine), where=sine > 0)
+        stretch: Array = np.divide(angle, sine, out=np.ones_like(sine), where=sine > 0)
+        places: Array = EARTH_RADIUS * stretch * flat
+        return places
 
     def from_plane(self, places: Array) -> Array:
         angle = np.linalg.norm(places, axis=1, keepdims=True) / EARTH_RADIUS
@@ -90,7 +92,9 @@ class GlobeChart:
         flat = places / EARTH_RADIUS * np.sinc(angle / np.pi)
         directions = np.cos(angle) * self.up + flat[:, :1] * self.east + flat[:, 1:] * self.north
         x, y, z = directions.T
-        return np.degrees(np.stack([np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))], axis=1))
+        longitude, latitude = np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))
+        coordinates: Array = np.degrees(np.stack([longitude, latitude], axis=1))
+        return coordinates
 
 
 def great_circle_distance(one: Array, many: Array) -> Array:
@@ -104,7 +108,8 @@ def great_circle_distance(one: Array, many: Array) -> Array:
     """
     start, ends = _directions(one[np.newaxis]), _directions(many)
     sine = np.linalg.norm(np.cross(start, ends), axis=1)
-    return EARTH_RADIUS * np.arctan2(sine, ends @ start[0])
+    angle: Array = np.arctan2(sine, ends @ start[0])
+    return EARTH_RADIUS * angle
 
 
 def check_degrees(table: Table) -> None:

@@ -51,14 +51,15 @@ def write_picture(
         figure.savefig(path, dpi=150)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"--picture {path}: can't be written ({error}); choose another path, or say --no-picture"
+            f"--picture {path}: can't be written ({error}); "
+            "choose another path, or say --no-picture"
         ) from None
     return f"picture: {path.resolve()}"
 
 
 def draw_losses(axes: Any, losses: Sequence[float], name: str) -> None:
     """Draw how a loss fell, step by step."""
-    axes.plot(losses, color="tab:orange")
+    axes.plot(losses, ".-", color="tab:orange", markersize=4)
     # The first steps do nearly all the work; a logarithmic axis shows them.
     axes.set(xscale="symlog", xlabel="step", ylabel=name, title="The way down")
     axes.set_xlim(left=0)

@@ -167,8 +167,8 @@ def _numbers(
 ) -> list[float]:
     if len(cells) != len(header):
         raise InputError(
-            f"{path}, line {line}: found {len(cells)} cells, expected {len(header)} as in the "
-            "header; add the missing cells or remove the surplus ones"
+            f"{path}, line {line}: found {len(cells)} in the row, expected {len(header)} cells "
+            "as in the header; add the missing cells or remove the surplus ones"
         )
     return [_number(path, line, header[place], cells[place]) for place in places]
 

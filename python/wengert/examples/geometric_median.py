@@ -125,7 +125,7 @@ def weiszfeld(points: Array, iterations: int = 10_000) -> Array:
     >>> weiszfeld(triangle).round(6) + 0.0
     array([0.     , 0.57735])
     """
-    place = points.mean(axis=0)
+    place: Array = points.mean(axis=0)
     for _ in range(iterations):
         offsets = points - place
         distances = np.linalg.norm(offsets, axis=1)
@@ -158,14 +158,16 @@ class Task:
 
     def start(self, asked: tuple[float, float] | None) -> Array:
         """Return the place to begin at; the lower left corner of the points by default."""
+        corner: Array = self.points.min(axis=0)
         if asked is None:
-            return self.points.min(axis=0)
+            return corner
         if self.on_globe and (abs(asked[0]) > 180 or abs(asked[1]) > 90):
             raise InputError(
                 f"--start: found {asked[0]:g},{asked[1]:g}, expected a longitude from -180 to 180 "
                 "and a latitude from -90 to 90 degrees"
             )
-        return self.chart.to_plane(np.array([asked]))[0]
+        start: Array = self.chart.to_plane(np.array([asked]))[0]
+        return start
 
 
 def load(options: argparse.Namespace) -> Task:
@@ -216,7 +218,9 @@ def draw(figure: Any, task: Task, descent: Descent) -> None:
     everything = np.concatenate([task.points, descent.path])
     margin = 0.05 * np.ptp(everything, axis=0).max() or 1.0
     x, y = np.linspace(everything.min(axis=0) - margin, everything.max(axis=0) + margin, 80).T
-    heights = [[np.hypot(*(task.points - (a, b)).T).mean() for a in x] for b in y]
+    # The lines of a thousand points look like those of a million and don't take minutes.
+    some = task.points[:: len(task.points) // 1000 + 1]
+    heights = [[np.hypot(*(some - (a, b)).T).mean() for a in x] for b in y]
     lines = axes.contour(x, y, heights, levels=12, cmap="Greys", linewidths=0.7)
     axes.clabel(lines, fontsize=6)
     axes.plot(*task.points.T, "o", color="tab:blue", markersize=3)
