@@ -96,7 +96,7 @@ Value cast(const Value& x, DType dtype) {
 
 Value alias(const Value& x) {
   static const Operation& op = operation("alias");
-  return apply(op, {x});
+  return apply(op, std::vector<Value>{x});
 }
 
 }  // namespace wengert

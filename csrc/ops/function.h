@@ -46,12 +46,12 @@ struct FunctionRecord {
   std::string doc;
   // "x: tensor, axis: axes = None, keepdims: bool = False"
   std::string signature;
-  std::string numpy;
-  std::vector<std::string> aliases;
+  std::string numpy = {};
+  std::vector<std::string> aliases = {};
   bool is_method = true;
   Value (*call)(const Arguments& arguments) = nullptr;
   std::vector<Value> (*call_many)(const Arguments& arguments) = nullptr;
-  std::vector<Parameter> parameters;  // filled from the signature
+  std::vector<Parameter> parameters = {};  // filled from the signature
 };
 
 // Other spellings of parameters, for all functions: (theirs, ours).

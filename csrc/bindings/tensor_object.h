@@ -1,0 +1,61 @@
+// The Python object Tensor: a handle on a node.
+#pragma once
+
+#include "bindings/errors.h"
+#include "engine/apply.h"
+
+namespace wengert::bindings {
+
+namespace py = pybind11;
+
+struct TensorObject {
+  PyObject_HEAD
+  Node* node;          // one reference and one hold
+  PyObject* weakrefs;
+  bool tracked;        // by the cyclic collector
+};
+
+extern PyTypeObject* tensor_type;
+
+inline bool is_exact_tensor(PyObject* object) { return Py_TYPE(object) == tensor_type; }
+inline bool is_tensor(PyObject* object) {
+  return is_exact_tensor(object) || PyType_IsSubtype(Py_TYPE(object), tensor_type);
+}
+inline Node* node_of(PyObject* object) { return reinterpret_cast<TensorObject*>(object)->node; }
+inline Value value_of(PyObject* object) { return Value(node_of(object)); }
+
+// Note [Handles]: creating a handle is most of what a scalar operation costs, so they come from a free list, are
+// not counted by the collector's allocation counter and are not tracked by it. A handle that can become part
+// of a cycle (it has a hook, or a Python node made it) is tracked from then on: see track().
+PyObject* wrap(Value value);
+PyObject* wrap_new(Value value);  // of a node made just now, which has no handle yet
+PyObject* wrap_or_none(Value value);
+// The handle of this node, always the same object as long as it lives.
+PyObject* wrap_with_identity(const Value& value);
+void keep_identity(PyObject* tensor);
+void track(PyObject* tensor);
+// Makes the handle stand for another node.
+void rebind(PyObject* tensor, Value value);
+
+// Fast path: nothing but plain inline values, and nothing unusual switched on.
+inline bool is_plain_scalar(const Node* node) {
+  return (node->flags & (kInline | kDual)) == kInline && thread_state.error_mode == 0;
+}
+
+// Creates the type; `slots` of the other files come together there.
+void create_tensor_type(py::module_& module);
+
+// Slots and methods by file.
+PyObject* rich_compare(PyObject* a, PyObject* b, int which);
+PyObject* subscript(PyObject* self, PyObject* key);
+int assign_subscript(PyObject* self, PyObject* key, PyObject* value);
+void add_operator_slots(std::vector<PyType_Slot>& slots);
+PyGetSetDef* tensor_properties();
+PyMethodDef* tensor_methods();
+
+// Writes `result` into the tensor as an in-place operation does; `name` for errors.
+void write_in_place(PyObject* self, Value result, const char* name);
+// Throws if the tensor may not be written to while recording.
+void check_in_place(PyObject* self, bool tracked, const char* name);
+
+}  // namespace wengert::bindings
