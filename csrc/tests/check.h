@@ -4,6 +4,7 @@
 #include <cmath>
 #include <sstream>
 #include <string>
+#include <type_traits>
 
 namespace wengert::testing {
 
@@ -13,7 +14,10 @@ int run_cases(const std::string& filter);
 
 template <class A, class B>
 bool same(const A& a, const B& b) {
-  return a == b || (a != a && b != b);
+  if constexpr (std::is_floating_point_v<A> && std::is_floating_point_v<B>) {
+    if (std::isnan(a) && std::isnan(b)) return true;
+  }
+  return a == b;
 }
 
 template <class A, class B>
