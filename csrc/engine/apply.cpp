@@ -16,7 +16,12 @@ DType dtype_of_node(const Node* node) {
 
 bool is_weak(const Operand& x) { return !x.node || x.node->has(kWeak); }
 
-Operand::Kind weak_kind(const Operand& x) { return x.node ? Operand::kFloat : x.kind; }
+Operand::Kind weak_kind(const Operand& x) {
+  if (!x.node) return x.kind;
+  const DType dtype = dtype_of_node(x.node);
+  if (dtype == DType::kBool) return Operand::kBool;
+  return is_floating(dtype) ? Operand::kFloat : Operand::kInt;
+}
 
 bool is_scalar_like(const Operand& x) {
   return !x.node || x.node->is_inline() || x.node->as_array()->array.ndim() == 0;

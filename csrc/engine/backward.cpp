@@ -42,7 +42,7 @@ DType dtype_of(const Node* node) {
 }
 
 std::string describe(const Node* node) {
-  std::string text = "'" + operation(node->operation).name + "' (shape " +
+  std::string text = "'" + name_of_operation(node) + "' (shape " +
                      shape_of(node).to_string() + ", " + name_of(dtype_of(node)) + ")";
   if (node->extra && !node->extra->made_at.empty()) text += ", made at " + node->extra->made_at;
   return text;
@@ -405,6 +405,15 @@ BackwardRequest checked(BackwardRequest request) {
   return request;
 }
 
+std::uint64_t passes = 0;
+thread_local std::uint64_t this_pass = 0;
+
+struct PassNumber {
+  std::uint64_t before = this_pass;
+  PassNumber() { this_pass = ++passes; }
+  ~PassNumber() { this_pass = before; }
+};
+
 struct InNodesGuard {
   explicit InNodesGuard(Node* root) { pass_in_nodes = root; }
   ~InNodesGuard() { pass_in_nodes = nullptr; }
@@ -412,9 +421,20 @@ struct InNodesGuard {
 
 }  // namespace
 
+std::uint64_t current_pass() { return this_pass; }
+
+std::string name_of_operation(const Node* node) {
+  if (node->extra && node->extra->attributes) {
+    std::string name = node->extra->attributes->name();
+    if (!name.empty()) return name;
+  }
+  return operation(node->operation).name;
+}
+
 std::vector<Value> run_backward(const BackwardRequest& given) {
   const BackwardRequest request = checked(given);
   if (request.outputs.empty()) return {};
+  const PassNumber number;
   if (pass_in_nodes) return Pass<InTable>(request).run();
   const InNodesGuard guard(request.outputs[0].get());
   return Pass<InNodes>(request).run();

@@ -21,6 +21,12 @@ struct BackwardRequest {
 // accumulated.
 std::vector<Value> run_backward(const BackwardRequest& request);
 
+// Tells the passes apart that a thread has under way.
+std::uint64_t current_pass();
+
+// The operation that made a node; for a Function its own name.
+std::string name_of_operation(const Node* node);
+
 // Adds `grad` into the gradient a leaf keeps.
 void accumulate_into_leaf(Node* leaf, const Value& grad);
 // The gradient a leaf keeps or a node retained; null if there is none.

@@ -160,6 +160,8 @@ struct Attributes {
   virtual void release_saved() {}
   // The sum of the versions of values saved here now.
   virtual std::uint32_t versions() const { return 0; }
+  // Instead of the operation's name, for Functions.
+  virtual std::string name() const { return {}; }
 };
 
 struct Hook {

@@ -10,6 +10,7 @@ namespace wengert {
 
 enum class ArgumentKind : std::uint8_t {
   kTensor,   // anything that can be made a tensor
+  kOperand,  // the same, but a Python number does not decide the dtype
   kTensors,  // a sequence of them
   kAxis,     // an integer
   kAxes,     // an integer or a sequence of integers

@@ -221,10 +221,8 @@ struct Parser {
     for (int i = 0; i < plan.view.sources.size(); ++i) {
       if (std::find(plan.order.begin(), plan.order.end(), i) == plan.order.end()) plan.order.push_back(i);
     }
-    for (std::size_t i = 0; i < arrays.size(); ++i) {
-      const std::int64_t extent = shape[static_cast<int>(plan.view.sources[static_cast<int>(array_axes[static_cast<int>(i)])])];
-      plan.indices.push_back(checked_indices(broadcast_view(arrays[i], common), extent,
-                                             static_cast<int>(plan.view.sources[static_cast<int>(array_axes[static_cast<int>(i)])])));
+    for (const Array& array : arrays) {
+      plan.indices.push_back(copy_of(broadcast_view(cast(array, DType::kInt64), common)));
     }
   }
 };

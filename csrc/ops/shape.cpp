@@ -152,7 +152,6 @@ void register_joining_operations() {
   add_operation(std::move(where_op));
 }
 
-Dims dims_or_all(const Argument& argument) { return argument.given ? argument.dims : Dims{}; }
 Axes axes_of(const Argument& argument) {
   return argument.given ? Axes(argument.dims) : Axes();
 }
@@ -170,6 +169,18 @@ void register_rearranging() {
                 .numpy = "permute_dims",
                 .aliases = {"permute_dims"},
                 .call = [](const Arguments& a) { return permute(a[0].value, a[1].dims); }});
+  add_function({.name = "transpose",
+                .doc = "The axes in the given order, or reversed; two axes of a tensor with more are exchanged. "
+                       "A view.",
+                .signature = "x: tensor, axis: shape = None",
+                .numpy = "transpose",
+                .call = [](const Arguments& a) {
+                  const Value& x = a[0].value;
+                  if (!a[1].given) return transpose(x);
+                  const Dims& axes = a[1].dims;
+                  if (axes.size() == 2 && x.ndim() != 2) return swap_axes(x, axes[0], axes[1]);
+                  return permute(x, axes);
+                }});
   add_function({.name = "swapaxes",
                 .doc = "Two axes exchanged; a view.",
                 .signature = "x: tensor, axis0: axis, axis1: axis",
@@ -197,6 +208,32 @@ void register_rearranging() {
                 .numpy = "ravel",
                 .aliases = {"ravel"},
                 .call = [](const Arguments& a) { return reshape(a[0].value, Dims{-1}); }});
+}
+
+void register_choosing() {
+  add_function({.name = "where",
+                .doc = "Elements of x where the condition holds, of y elsewhere. The one that is not "
+                       "chosen gets a gradient of exactly 0.",
+                .signature = "condition: tensor, x: operand, y: operand",
+                .numpy = "where",
+                .is_method = false,
+                .call = [](const Arguments& a) { return where(a[0].value, a[1].value, a[2].value); }});
+  add_function({.name = "clip",
+                .doc = "x limited to the closed interval from low to high; None is no limit. At a limit "
+                       "the gradient goes to x.",
+                .signature = "x: tensor, low: operand = None, high: operand = None",
+                .numpy = "clip",
+                .aliases = {"clamp"},
+                .call = [](const Arguments& a) {
+                  static const Operation& below = operation("clip_below");
+                  static const Operation& above = operation("clip_above");
+                  if (!a[1].given && !a[2].given) {
+                    throw std::invalid_argument("clip: at least one of low and high must be given");
+                  }
+                  Value x = a[0].value;
+                  if (a[1].given) x = apply(below, x, a[1].value);
+                  return a[2].given ? apply(above, x, a[2].value) : x;
+                }});
 }
 
 void register_extents() {
@@ -245,7 +282,7 @@ void register_shape() {
   register_rearranging();
   register_extents();
   register_joining();
-  (void)dims_or_all;
+  register_choosing();
 }
 
 // ---- axes -------------------------------------------------------------------------------------

@@ -1,0 +1,223 @@
+#include "bindings/callable.h"
+
+#include <structmember.h>
+
+#include <cstddef>
+
+#include "bindings/arguments.h"
+#include "bindings/convert.h"
+
+namespace wengert::bindings {
+namespace {
+
+// Callable as a function and, found on the type, as a method: METHOD_DESCRIPTOR spares the bound method.
+struct CallableObject {
+  PyObject_HEAD
+  vectorcallfunc call;
+  const Operation* operation;        // elementwise, or
+  const FunctionRecord* function;    // with arguments of its own
+  PyObject* name;
+  PyObject* doc;
+  PyObject* signature;
+  bool in_place;
+};
+
+PyTypeObject* callable_type = nullptr;
+
+CallableObject* self_of(PyObject* object) { return reinterpret_cast<CallableObject*>(object); }
+
+void refuse_keywords(const std::string& name, PyObject* keywords) {
+  if (!keywords || PyTuple_GET_SIZE(keywords) == 0) return;
+  throw TypeError(name + "() takes no keyword argument '" +
+                  py::handle(PyTuple_GET_ITEM(keywords, 0)).cast<std::string>() + "'");
+}
+
+void expect_count(const CallableObject* self, Py_ssize_t given) {
+  const int wanted = self->operation->arity;
+  if (given == wanted) return;
+  throw TypeError(self->operation->name + "() takes " + std::to_string(wanted) +
+                  (wanted == 1 ? " argument" : " arguments") + ", got " + std::to_string(given));
+}
+
+void fill_operand(const Operation& operation, PyObject* object, Operand* operand, Value* keep) {
+  if (to_operand(object, operand, keep)) return;
+  if (PyList_Check(object) || PyTuple_Check(object)) {
+    *keep = to_value(object);
+    *operand = Operand(*keep);
+    return;
+  }
+  throw TypeError(operation.name + ": expected a tensor, an array or a number, got a '" +
+                  Py_TYPE(object)->tp_name + "'");
+}
+
+PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_t flags, PyObject* keywords) {
+  const CallableObject* self = self_of(callable);
+  const Operation& op = *self->operation;
+  const Py_ssize_t count = PyVectorcall_NARGS(flags);
+  return guarded([&]() -> PyObject* {
+    if (count == 1 && !keywords && op.arity == 1 && is_exact_tensor(args[0])) {
+      Node* node = node_of(args[0]);
+      if (op.scalar1 && is_plain_scalar(node) && op.kind != OperationKind::kComparison) {
+        return wrap_new(apply_scalar(op, node, node->value));
+      }
+      return wrap(apply(op, Operand(node)));
+    }
+    refuse_keywords(op.name, keywords);
+    expect_count(self, count);
+    Operand x(0.0);
+    Operand y(0.0);
+    Value keep_x;
+    Value keep_y;
+    fill_operand(op, args[0], &x, &keep_x);
+    if (count == 1) return wrap(apply(op, x));
+    fill_operand(op, args[1], &y, &keep_y);
+    return wrap(apply(op, x, y));
+  });
+}
+
+PyObject* call_in_place(PyObject* callable, PyObject* const* args, std::size_t flags, PyObject* keywords) {
+  const CallableObject* self = self_of(callable);
+  const Operation& op = *self->operation;
+  return guarded([&]() -> PyObject* {
+    refuse_keywords(op.name + "_", keywords);
+    expect_count(self, PyVectorcall_NARGS(flags));
+    if (!is_tensor(args[0])) throw TypeError(op.name + "_: expected a tensor to change");
+    Value result;
+    Operand y(0.0);
+    Value keep_y;
+    if (op.arity == 1) {
+      result = apply(op, Operand(node_of(args[0])));
+    } else {
+      fill_operand(op, args[1], &y, &keep_y);
+      result = apply(op, Operand(node_of(args[0])), y);
+    }
+    write_in_place(args[0], std::move(result), (op.name + "_").c_str());
+    return Py_NewRef(args[0]);
+  });
+}
+
+PyObject* call_function(PyObject* callable, PyObject* const* args, std::size_t flags, PyObject* keywords) {
+  const FunctionRecord& function = *self_of(callable)->function;
+  return guarded([&]() -> PyObject* {
+    const Arguments arguments = parse_arguments(function, args, PyVectorcall_NARGS(flags), keywords);
+    if (function.call) return wrap(function.call(arguments));
+    const std::vector<Value> results = function.call_many(arguments);
+    PyObject* tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(results.size())));
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      PyTuple_SET_ITEM(tuple, static_cast<Py_ssize_t>(i), wrap(results[i]));
+    }
+    return tuple;
+  });
+}
+
+PyObject* bind(PyObject* callable, PyObject* instance, PyObject*) {
+  if (!instance || instance == Py_None) return Py_NewRef(callable);
+  return PyMethod_New(callable, instance);
+}
+
+PyObject* represent(PyObject* callable) {
+  return PyUnicode_FromFormat("<function wengert.%U>", self_of(callable)->name);
+}
+
+PyObject* reduce(PyObject* callable, PyObject*) { return Py_NewRef(self_of(callable)->name); }
+
+PyMethodDef methods[] = {{"__reduce__", reduce, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
+
+PyMemberDef members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(CallableObject, call), READONLY, nullptr},
+    {"__name__", T_OBJECT, offsetof(CallableObject, name), READONLY, nullptr},
+    {"__qualname__", T_OBJECT, offsetof(CallableObject, name), READONLY, nullptr},
+    {"__doc__", T_OBJECT, offsetof(CallableObject, doc), READONLY, nullptr},
+    {"__text_signature__", T_OBJECT, offsetof(CallableObject, signature), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr}};
+
+template <class F>
+void* slot(F* function) {
+  return reinterpret_cast<void*>(function);
+}
+
+void create_type(py::module_& module) {
+  static PyType_Slot slots[] = {{Py_tp_call, slot(PyVectorcall_Call)},
+                                {Py_tp_descr_get, slot(bind)},
+                                {Py_tp_repr, slot(represent)},
+                                {Py_tp_members, members},
+                                {Py_tp_methods, methods},
+                                {0, nullptr}};
+  static PyType_Spec spec = {"wengert._core.Operation", sizeof(CallableObject), 0,
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR |
+                                 Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                             slots};
+  PyObject* type = checked(PyType_FromSpec(&spec));
+  callable_type = reinterpret_cast<PyTypeObject*>(type);
+  module.add_object("Operation", type);
+}
+
+py::object make(const std::string& name, const std::string& doc, const std::string& signature) {
+  auto* self = PyObject_New(CallableObject, callable_type);
+  if (!self) throw py::error_already_set();
+  self->call = nullptr;
+  self->operation = nullptr;
+  self->function = nullptr;
+  self->in_place = false;
+  self->name = py::str(name).release().ptr();
+  self->doc = py::str(doc).release().ptr();
+  self->signature = py::str(signature).release().ptr();
+  return py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(self));
+}
+
+std::string signature_of(const FunctionRecord& function) {
+  std::string text = "(";
+  for (const Parameter& parameter : function.parameters) {
+    if (text.size() > 1) text += ", ";
+    text += parameter.name;
+    if (parameter.optional) text += "=" + parameter.default_text;
+  }
+  return text + ")";
+}
+
+void set_on_type(const std::string& name, const py::object& callable) {
+  const auto type = py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(tensor_type));
+  if (!py::hasattr(type, name.c_str())) type.attr(name.c_str()) = callable;
+}
+
+void add_names(py::module_& module, const std::string& name, const std::vector<std::string>& aliases,
+               const py::object& callable, bool is_method) {
+  std::vector<std::string> names = aliases;
+  names.push_back(name);
+  for (const std::string& each : names) {
+    module.attr(each.c_str()) = callable;
+    if (is_method) set_on_type(each, callable);
+  }
+}
+
+void add_elementwise(py::module_& module, const Operation& op) {
+  const char* signature = op.arity == 1 ? "(x, /)" : "(x, y, /)";
+  py::object callable = make(op.name, op.doc, signature);
+  self_of(callable.ptr())->call = call_elementwise;
+  self_of(callable.ptr())->operation = &op;
+  add_names(module, op.name, op.aliases, callable, true);
+  if (op.kind == OperationKind::kComparison) return;
+  py::object in_place = make(op.name + "_", "In place: " + op.doc, signature);
+  self_of(in_place.ptr())->call = call_in_place;
+  self_of(in_place.ptr())->operation = &op;
+  set_on_type(op.name + "_", in_place);
+  for (const std::string& alias : op.aliases) set_on_type(alias + "_", in_place);
+}
+
+}  // namespace
+
+void add_callables(py::module_& module) {
+  create_type(module);
+  for (int i = 1; i < operation_count(); ++i) {
+    const Operation& op = operation(static_cast<std::uint16_t>(i));
+    if (op.is_public && op.kind != OperationKind::kStructural) add_elementwise(module, op);
+  }
+  for (const FunctionRecord& function : functions()) {
+    py::object callable = make(function.name, function.doc, signature_of(function));
+    self_of(callable.ptr())->call = call_function;
+    self_of(callable.ptr())->function = &function;
+    add_names(module, function.name, function.aliases, callable, function.is_method);
+  }
+}
+
+}  // namespace wengert::bindings

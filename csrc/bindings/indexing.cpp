@@ -1,0 +1,126 @@
+// x[key] and x[key] = value.
+#include "bindings/convert.h"
+#include "bindings/tensor_object.h"
+#include "kernels/copy.h"
+
+namespace wengert::bindings {
+namespace {
+
+std::optional<std::int64_t> bound(PyObject* object) {
+  if (object == Py_None) return std::nullopt;
+  Py_ssize_t value = 0;
+  const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(object));
+  if (!index) {
+    PyErr_Clear();
+    throw TypeError("slice indices must be integers or None, got a '" + std::string(Py_TYPE(object)->tp_name) + "'");
+  }
+  value = PyNumber_AsSsize_t(index.ptr(), nullptr);  // saturates, as slices do
+  return value;
+}
+
+IndexItem array_item(PyObject* object) {
+  IndexItem item;
+  item.kind = IndexItem::kArray;
+  const Value value = to_value(object);
+  item.array = value.array();
+  if (item.array.size() == 0 && !is_tensor(object) && PyList_Check(object)) {
+    item.array = cast(item.array, DType::kInt64);
+  }
+  if (is_floating(item.array.dtype)) {
+    throw std::out_of_range(std::string("tensors used as indices must be of integer or boolean type, got ") +
+                            name_of(item.array.dtype));
+  }
+  if (item.array.dtype == DType::kBool && item.array.ndim() == 0) {
+    throw std::out_of_range("a single True or False is not supported as an index; use None to add an axis");
+  }
+  return item;
+}
+
+IndexItem item_of(PyObject* object) {
+  IndexItem item;
+  if (PySlice_Check(object)) {
+    auto* slice = reinterpret_cast<PySliceObject*>(object);
+    item.start = bound(slice->start);
+    item.stop = bound(slice->stop);
+    item.step = bound(slice->step);
+  } else if (object == Py_None) {
+    item.kind = IndexItem::kNewAxis;
+  } else if (object == Py_Ellipsis) {
+    item.kind = IndexItem::kEllipsis;
+  } else if (is_tensor(object) || PyList_Check(object) || PyTuple_Check(object) || PyBool_Check(object)) {
+    item = array_item(object);
+    if (is_tensor(object) && item.array.ndim() == 0) {
+      item.kind = IndexItem::kInteger;
+      item.integer = to_integer(object, "index");
+    }
+  } else if (PyIndex_Check(object) && !PyObject_HasAttrString(object, "__array_interface__")) {
+    item.kind = IndexItem::kInteger;
+    item.integer = to_integer(object, "index");
+  } else if (PyObject_CheckBuffer(object) || PyObject_HasAttrString(object, "__array__")) {
+    item = array_item(object);
+    if (item.array.ndim() == 0) {
+      item.kind = IndexItem::kInteger;
+      item.integer = to_integer(object, "index");
+    }
+  } else {
+    throw std::out_of_range("only integers, slices, ellipsis (...), None and integer or boolean arrays are valid "
+                            "indices, got a '" + std::string(Py_TYPE(object)->tp_name) + "'");
+  }
+  return item;
+}
+
+std::vector<IndexItem> items_of(PyObject* key) {
+  std::vector<IndexItem> items;
+  if (!PyTuple_Check(key)) {
+    items.push_back(item_of(key));
+    return items;
+  }
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i) items.push_back(item_of(PyTuple_GET_ITEM(key, i)));
+  return items;
+}
+
+// What writing needs gradients for keeps the old value apart if the graph still needs that.
+void assign_recorded(PyObject* self, const std::vector<IndexItem>& items, const Value& value) {
+  const Value target = value_of(self);
+  check_in_place(self, true, "setitem");
+  const bool only_ours = !target->is_inline() && target->as_array()->holders == 2;  // the handle and `target`
+  const Value base = only_ours ? target : make_array(copy_of(target.array()));
+  assign(base.array(), items, value.array());
+  if (only_ours) base->as_array()->array.storage->bump_version();
+  Value result = assigned(target, items, cast_to(value, target.dtype()));
+  if (!only_ours) result->as_array()->array = base->as_array()->array;
+  rebind(self, std::move(result));
+}
+
+}  // namespace
+
+PyObject* subscript(PyObject* self, PyObject* key) {
+  return guarded([&] { return wrap(index(value_of(self), items_of(key))); });
+}
+
+int assign_subscript(PyObject* self, PyObject* key, PyObject* object) {
+  return guarded([&] {
+    if (!object) throw TypeError("elements of a tensor cannot be deleted");
+    const Value target = value_of(self);
+    const std::vector<IndexItem> items = items_of(key);
+    const Value value = to_value(object);
+    if (is_floating(value.dtype()) && !is_floating(target.dtype()) && value.requires_grad()) {
+      throw TypeError(std::string("setitem: a value that requires grad cannot be written to a tensor of dtype ") +
+                      name_of(target.dtype()));
+    }
+    const bool tracked = thread_state.grad_enabled && (target.requires_grad() || value.requires_grad());
+    if (tracked) {
+      assign_recorded(self, items, value);
+      return 0;
+    }
+    const Array array = target.array();
+    if (!array.storage->writable) {
+      throw std::invalid_argument("setitem: the tensor shares read-only memory; clone() it first");
+    }
+    assign(array, items, value.array());
+    array.storage->bump_version();
+    return 0;
+  });
+}
+
+}  // namespace wengert::bindings

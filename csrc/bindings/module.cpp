@@ -1,0 +1,139 @@
+// The extension module wengert._core.
+#include <pybind11/stl.h>
+
+#include "bindings/callable.h"
+#include "bindings/convert.h"
+#include "bindings/graph_node.h"
+#include "bindings/python_node.h"
+#include "bindings/tensor_object.h"
+#include "kernels/matmul.h"
+#include "kernels/parallel.h"
+#include "ops/operations.h"
+
+namespace wengert::bindings {
+namespace {
+
+// What an operation's record says, for stubs, documentation, tests and NumPy dispatch.
+py::dict describe(const Operation& op) {
+  py::dict record;
+  record["name"] = op.name;
+  record["doc"] = op.doc;
+  record["numpy"] = op.numpy;
+  record["aliases"] = op.aliases;
+  record["symbol"] = op.symbol;
+  record["arity"] = op.arity;
+  record["domain"] = op.domain;
+  record["public"] = op.is_public;
+  const char* kinds[] = {"leaf", "numeric", "real", "comparison", "structural"};
+  record["kind"] = kinds[static_cast<int>(op.kind)];
+  return record;
+}
+
+py::list describe_operations() {
+  py::list records;
+  for (int i = 1; i < operation_count(); ++i) records.append(describe(operation(static_cast<std::uint16_t>(i))));
+  return records;
+}
+
+py::list describe_functions() {
+  py::list records;
+  for (const FunctionRecord& function : functions()) {
+    py::dict record;
+    record["name"] = function.name;
+    record["doc"] = function.doc;
+    record["signature"] = function.signature;
+    record["numpy"] = function.numpy;
+    record["aliases"] = function.aliases;
+    record["method"] = function.is_method;
+    records.append(record);
+  }
+  return records;
+}
+
+py::dict parameter_aliases() {
+  py::dict aliases;
+  for (const auto& [theirs, ours] : kParameterAliases) aliases[theirs] = ours;
+  return aliases;
+}
+
+// Large products go to NumPy's BLAS, which is tuned for the machine.
+bool multiply_with_numpy(const Array& a, const Array& b, const Array& out) {
+  static PyObject* matmul = py::module_::import("numpy").attr("matmul").cast<py::object>().release().ptr();
+  const py::object result = to_numpy(out);
+  py::handle(matmul)(to_numpy(a), to_numpy(b), py::arg("out") = result);
+  return true;
+}
+
+void add_state(py::module_& module) {
+  module.def("is_grad_enabled", [] { return thread_state.grad_enabled; }, "Whether operations are recorded in this thread.");
+  module.def("set_grad_enabled", [](bool enabled) { return std::exchange(thread_state.grad_enabled, enabled); },
+             py::arg("enabled"), "Sets it, and returns what it was.");
+  module.def("set_error_mode",
+             [](int mode) { return std::exchange(thread_state.error_mode, static_cast<std::uint8_t>(mode)); },
+             py::arg("mode"));
+  module.def("set_num_threads", set_num_threads, py::arg("count"));
+  module.def("num_threads", num_threads);
+}
+
+void add_forward_mode(py::module_& module) {
+  module.def("make_dual", [](const py::object& primal, const py::object& tangent, int level) {
+    return py::reinterpret_steal<py::object>(wrap(make_dual(value_of(primal.ptr()), value_of(tangent.ptr()), level)));
+  });
+  module.def("unpack_dual", [](const py::object& tensor, int level) -> py::tuple {
+    const Value value = value_of(tensor.ptr());
+    if (!value->has(kDual) || value->extra->level != level) return py::make_tuple(tensor, py::none());
+    return py::make_tuple(py::reinterpret_steal<py::object>(wrap(value->extra->primal)),
+                          py::reinterpret_steal<py::object>(wrap(value->extra->tangent)));
+  });
+  module.def("change_dual_level", [](int change) { return thread_state.dual_level += change; });
+}
+
+void add_debugging(py::module_& module) {
+  module.def("live_objects", [] {
+    const NodeCounts nodes = node_counts();
+    const StorageCounts storages = storage_counts();
+    py::dict counts;
+    counts["scalar_nodes"] = nodes.scalar_nodes;
+    counts["array_nodes"] = nodes.array_nodes;
+    counts["storages"] = storages.live_storages;
+    counts["bytes"] = storages.live_bytes;
+    return counts;
+  }, "Counts of nodes, buffers and bytes alive: for finding leaks.");
+  module.def("release_cached_memory", release_cached_storage, "Gives memory kept for reuse back to the system.");
+}
+
+}  // namespace
+}  // namespace wengert::bindings
+
+PYBIND11_MODULE(_core, module) {
+  using namespace wengert;
+  using namespace wengert::bindings;
+  py::register_exception_translator([](std::exception_ptr pointer) {
+    if (!pointer) return;
+    try {
+      std::rethrow_exception(pointer);
+    } catch (const TypeError& error) {
+      PyErr_SetString(PyExc_TypeError, error.what());
+    } catch (const FloatingPointError& error) {
+      PyErr_SetString(PyExc_FloatingPointError, error.what());
+    }
+  });
+  register_operations();
+  set_unlock_hooks([] { return static_cast<void*>(PyEval_SaveThread()); },
+                   [](void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); });
+  set_gemm(multiply_with_numpy);
+  add_dtypes(module);
+  create_tensor_type(module);
+  add_graph_node(module);
+  add_callables(module);
+  add_autograd(module);
+  add_state(module);
+  add_forward_mode(module);
+  add_debugging(module);
+  module.def("from_numpy", [](const py::object& array) {
+    return py::reinterpret_steal<py::object>(wrap(shared_value(array.ptr())));
+  }, py::arg("array"), "A tensor that shares the memory of an array.");
+  module.def("operations", describe_operations);
+  module.def("functions", describe_functions);
+  module.def("parameter_aliases", parameter_aliases);
+}

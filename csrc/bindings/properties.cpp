@@ -1,0 +1,286 @@
+// Attributes and plain methods of Tensor.
+#include "bindings/convert.h"
+#include "bindings/graph_node.h"
+#include "bindings/tensor_object.h"
+#include "engine/backward.h"
+#include "kernels/copy.h"
+
+namespace wengert::bindings {
+namespace {
+
+// ---- attributes ---------------------------------------------------------------------------------
+
+PyObject* get_shape(PyObject* self, void*) {
+  return guarded([&] { return shape_tuple(value_of(self).shape()); });
+}
+PyObject* get_ndim(PyObject* self, void*) { return PyLong_FromLong(value_of(self).ndim()); }
+PyObject* get_size(PyObject* self, void*) { return PyLong_FromLongLong(value_of(self).size()); }
+PyObject* get_dtype(PyObject* self, void*) { return dtype_object(value_of(self).dtype()); }
+PyObject* get_strides(PyObject* self, void*) {
+  return guarded([&] { return shape_tuple(value_of(self).array().strides); });
+}
+PyObject* get_is_leaf(PyObject* self, void*) { return PyBool_FromLong(node_of(self)->is_leaf()); }
+PyObject* get_requires_grad(PyObject* self, void*) { return PyBool_FromLong(node_of(self)->requires_grad()); }
+PyObject* get_retains_grad(PyObject* self, void*) { return PyBool_FromLong(node_of(self)->has(kRetainsGrad)); }
+PyObject* get_version(PyObject* self, void*) { return PyLong_FromLong(static_cast<long>(version_of(node_of(self)))); }
+
+void set_requires_grad_flag(PyObject* self, bool requires_grad) {
+  Node* node = node_of(self);
+  if (!node->is_leaf()) {
+    if (requires_grad) return;
+    throw std::runtime_error(
+        "you can only change requires_grad flags of leaf variables; this tensor was computed by '" +
+        name_of_operation(node) + "': use detach() for a tensor without a graph");
+  }
+  if (requires_grad) {
+    require_floating(value_of(self), "requires_grad");
+    node->set(kRequiresGrad);
+  } else {
+    node->clear(kRequiresGrad);
+  }
+}
+
+int set_requires_grad(PyObject* self, PyObject* value, void*) {
+  return guarded([&] {
+    if (!value || !PyBool_Check(value)) throw TypeError("requires_grad must be True or False");
+    set_requires_grad_flag(self, value == Py_True);
+    return 0;
+  });
+}
+
+PyObject* get_grad(PyObject* self, void*) {
+  return guarded([&]() -> PyObject* {
+    const Value grad = grad_of(node_of(self));
+    if (!grad) Py_RETURN_NONE;
+    return wrap_with_identity(grad);
+  });
+}
+
+int set_grad_attribute(PyObject* self, PyObject* object, void*) {
+  return guarded([&] {
+    Node* node = node_of(self);
+    if (!object || object == Py_None) {
+      set_grad(node, Value());
+      return 0;
+    }
+    if (!is_tensor(object)) {
+      throw TypeError(std::string("grad: assigned grad must be a Tensor or None, got a '") + Py_TYPE(object)->tp_name + "'");
+    }
+    const Value grad = value_of(object);
+    const Value value = value_of(self);
+    if (!(grad.shape() == value.shape())) {
+      throw std::runtime_error("assigned grad has data of a different size: it has shape " +
+                               grad.shape().to_string() + ", the tensor " + value.shape().to_string());
+    }
+    if (grad.dtype() != value.dtype()) {
+      throw std::runtime_error(std::string("assigned grad has data of a different type: it has dtype ") +
+                               name_of(grad.dtype()) + ", the tensor " + name_of(value.dtype()));
+    }
+    if (grad.get() == node) throw std::runtime_error("can't assign Variable as its own grad");
+    keep_identity(object);
+    set_grad(node, grad);
+    return 0;
+  });
+}
+
+PyObject* get_grad_fn(PyObject* self, void*) {
+  return guarded([&] { return graph_node_or_none(value_of(self)); });
+}
+
+// Shares the memory, not the graph.
+Value detached(const Value& value) { return make_array(value.array()); }
+
+PyObject* get_data(PyObject* self, void*) {
+  return guarded([&] { return wrap(detached(value_of(self))); });
+}
+
+int set_data(PyObject* self, PyObject* object, void*) {
+  return guarded([&] {
+    if (!object) throw TypeError("data cannot be deleted");
+    const GradMode off(false);
+    const Value source = to_value(object);
+    const Value target = value_of(self);
+    if (!(source.shape() == target.shape()) || source.dtype() != target.dtype()) {
+      throw std::invalid_argument("data: expected shape " + target.shape().to_string() + " and dtype " +
+                                  name_of(target.dtype()) + ", got shape " + source.shape().to_string() +
+                                  " and dtype " + name_of(source.dtype()));
+    }
+    const Array array = target.array();
+    const Array from = source.array();
+    copy(array, from.storage.get() == array.storage.get() ? copy_of(from) : from);
+    array.storage->bump_version();
+    return 0;
+  });
+}
+
+PyObject* get_transposed(PyObject* self, void*) {
+  return guarded([&] { return wrap(transpose(value_of(self))); });
+}
+
+PyObject* get_matrix_transposed(PyObject* self, void*) {
+  return guarded([&]() -> PyObject* {
+    const Value value = value_of(self);
+    if (value.ndim() < 2) {
+      throw std::invalid_argument("mT: expected at least 2 dimensions, got shape " + value.shape().to_string());
+    }
+    return wrap(swap_axes(value, -2, -1));
+  });
+}
+
+// ---- methods ------------------------------------------------------------------------------------
+
+PyObject* item(PyObject* self, PyObject*) {
+  return guarded([&]() -> PyObject* {
+    const Node* node = node_of(self);
+    if (node->is_inline()) return PyFloat_FromDouble(node->value);
+    const Value value = value_of(self);
+    if (value.size() != 1) {
+      throw std::runtime_error("item: a Tensor with " + std::to_string(value.size()) +
+                               " elements cannot be converted to Scalar; it has shape " + value.shape().to_string());
+    }
+    return item_at(value.array());
+  });
+}
+
+PyObject* tolist(PyObject* self, PyObject*) {
+  return guarded([&] { return to_list(value_of(self).array()); });
+}
+
+PyObject* to_numpy_array(PyObject* self, PyObject*) {
+  return guarded([&]() -> PyObject* {
+    const Value value = value_of(self);
+    if (value.requires_grad()) {
+      throw std::runtime_error(
+          "Can't call numpy() on Tensor that requires grad: the array would leave the graph. Use "
+          "tensor.detach().numpy() instead.");
+    }
+    return to_numpy(value.array()).release().ptr();
+  });
+}
+
+PyObject* detach(PyObject* self, PyObject*) {
+  return guarded([&] { return wrap(detached(value_of(self))); });
+}
+
+PyObject* clone(PyObject* self, PyObject*) {
+  static const Operation& positive = operation("positive");
+  return guarded([&] { return wrap(apply(positive, Operand(node_of(self)))); });
+}
+
+PyObject* numel(PyObject* self, PyObject*) { return get_size(self, nullptr); }
+PyObject* dim(PyObject* self, PyObject*) { return get_ndim(self, nullptr); }
+
+PyObject* astype(PyObject* self, PyObject* dtype) {
+  return guarded([&] { return wrap(cast(value_of(self), to_dtype(dtype))); });
+}
+
+PyObject* requires_grad_(PyObject* self, PyObject* args) {
+  int flag = 1;
+  if (!PyArg_ParseTuple(args, "|p:requires_grad_", &flag)) return nullptr;
+  return guarded([&] {
+    set_requires_grad_flag(self, flag != 0);
+    return Py_NewRef(self);
+  });
+}
+
+PyObject* retain_grad(PyObject* self, PyObject*) {
+  return guarded([&]() -> PyObject* {
+    Node* node = node_of(self);
+    if (!node->requires_grad()) {
+      throw std::runtime_error("can't retain_grad on Tensor that has requires_grad=False");
+    }
+    if (!node->is_leaf()) node->set(kRetainsGrad);
+    Py_RETURN_NONE;
+  });
+}
+
+PyObject* replace_values(PyObject* self, const Value& source, const char* name) {
+  static const Operation& positive = operation("positive");
+  // A copy of the source, stretched, recorded as such if gradients are on.
+  Value result = apply(positive, broadcast_to(cast(source, value_of(self).dtype()), value_of(self).shape()));
+  const bool tracked = thread_state.grad_enabled && (result.requires_grad() || value_of(self).requires_grad());
+  check_in_place(self, tracked, name);
+  if (tracked) rebind(self, std::move(result));
+  else write_in_place(self, std::move(result), name);
+  return Py_NewRef(self);
+}
+
+PyObject* copy_(PyObject* self, PyObject* source) {
+  return guarded([&]() -> PyObject* {
+    const Value value = to_value(source);
+    Dims common;
+    if (!broadcast_shapes(value.shape(), value_of(self).shape(), &common) || !(common == value_of(self).shape())) {
+      throw std::runtime_error("copy_: a tensor of shape " + value.shape().to_string() +
+                               " cannot be written to one of shape " + value_of(self).shape().to_string());
+    }
+    return replace_values(self, value, "copy_");
+  });
+}
+
+PyObject* fill_(PyObject* self, PyObject* number) {
+  return guarded([&]() -> PyObject* {
+    const Value value = to_value(number);
+    if (value.size() != 1) {
+      throw std::runtime_error("fill_: expected a number, got a tensor of shape " + value.shape().to_string());
+    }
+    return replace_values(self, reshape(value, Dims{}), "fill_");
+  });
+}
+
+PyObject* zero_(PyObject* self, PyObject*) {
+  return guarded([&] { return replace_values(self, make_scalar(0.0), "zero_"); });
+}
+
+PyObject* is_contiguous(PyObject* self, PyObject*) {
+  return guarded([&] { return PyBool_FromLong(value_of(self).array().is_contiguous()); });
+}
+
+PyObject* contiguous_tensor(PyObject* self, PyObject*) {
+  static const Operation& positive = operation("positive");
+  return guarded([&] {
+    const Value value = value_of(self);
+    return value.array().is_contiguous() ? Py_NewRef(self) : wrap(apply(positive, value));
+  });
+}
+
+PyGetSetDef properties[] = {
+    {"shape", get_shape, nullptr, "Extent of each axis, a tuple.", nullptr},
+    {"ndim", get_ndim, nullptr, "Number of axes.", nullptr},
+    {"size", get_size, nullptr, "Number of elements.", nullptr},
+    {"dtype", get_dtype, nullptr, "Type of the elements.", nullptr},
+    {"strides", get_strides, nullptr, "Steps between neighbours along each axis, in elements.", nullptr},
+    {"is_leaf", get_is_leaf, nullptr, "Whether it was made by the user, not by an operation on tensors that require grad.", nullptr},
+    {"requires_grad", get_requires_grad, set_requires_grad, "Whether operations on it are recorded.", nullptr},
+    {"retains_grad", get_retains_grad, nullptr, "Whether it is not a leaf and keeps its gradient.", nullptr},
+    {"grad", get_grad, set_grad_attribute, "Gradient accumulated by backward passes, or None.", nullptr},
+    {"grad_fn", get_grad_fn, nullptr, "The node of the graph that made it, or None.", nullptr},
+    {"data", get_data, set_data, "The same memory outside the graph.", nullptr},
+    {"T", get_transposed, nullptr, "A view with the axes reversed.", nullptr},
+    {"mT", get_matrix_transposed, nullptr, "A view with the last two axes exchanged.", nullptr},
+    {"_version", get_version, nullptr, "How often it was written to in place.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+PyMethodDef plain_methods[] = {
+    {"item", item, METH_NOARGS, "The only element as a Python number."},
+    {"tolist", tolist, METH_NOARGS, "The elements as nested lists of Python numbers."},
+    {"numpy", to_numpy_array, METH_NOARGS, "A NumPy array that shares the memory; not for tensors that require grad."},
+    {"detach", detach, METH_NOARGS, "The same memory outside the graph."},
+    {"clone", clone, METH_NOARGS, "A copy; gradients flow back to the original."},
+    {"numel", numel, METH_NOARGS, "Number of elements."},
+    {"dim", dim, METH_NOARGS, "Number of axes."},
+    {"astype", astype, METH_O, "Converted to another dtype; itself if it has that dtype."},
+    {"requires_grad_", requires_grad_, METH_VARARGS, "Sets requires_grad (True by default) and returns the tensor."},
+    {"retain_grad", retain_grad, METH_NOARGS, "Makes a tensor that is not a leaf keep its gradient."},
+    {"copy_", copy_, METH_O, "Writes the elements of another tensor, in place."},
+    {"fill_", fill_, METH_O, "Writes one number everywhere, in place."},
+    {"zero_", zero_, METH_NOARGS, "Writes zeros, in place."},
+    {"is_contiguous", is_contiguous, METH_NOARGS, "Whether the elements lie in memory in C order."},
+    {"contiguous", contiguous_tensor, METH_NOARGS, "Itself if it is contiguous, else a contiguous copy."},
+    {nullptr, nullptr, 0, nullptr}};
+
+}  // namespace
+
+PyGetSetDef* tensor_properties() { return properties; }
+PyMethodDef* tensor_methods() { return plain_methods; }
+
+}  // namespace wengert::bindings

@@ -1,0 +1,334 @@
+#include "bindings/python_node.h"
+
+#include <map>
+
+#include "bindings/convert.h"
+#include "engine/backward.h"
+
+namespace wengert::bindings {
+
+Value PythonHook::call(const Value& grad) {
+  const auto argument = py::reinterpret_steal<py::object>(wrap(grad));
+  const auto result = py::reinterpret_steal<py::object>(checked(PyObject_CallOneArg(callable, argument.ptr())));
+  if (takes_tensor || result.is_none()) return Value();
+  if (!is_tensor(result.ptr())) {
+    throw TypeError(std::string("a hook must return a Tensor or None, got a '") + Py_TYPE(result.ptr())->tp_name + "'");
+  }
+  const Value changed = value_of(result.ptr());
+  if (!(changed.shape() == grad.shape())) {
+    throw std::runtime_error("a hook has changed the shape of the gradient from " + grad.shape().to_string() +
+                             " to " + changed.shape().to_string());
+  }
+  return changed;
+}
+
+int visit_python_objects(const Extra& extra, visitproc visit, void* arg) {
+  for (const auto& hook : extra.hooks) {
+    if (hook.use_count() == 1) Py_VISIT(static_cast<const PythonHook&>(*hook).callable);
+  }
+  for (const auto& hook : extra.after_accumulation) {
+    if (hook.use_count() == 1) Py_VISIT(static_cast<const PythonHook&>(*hook).callable);
+  }
+  const auto* function = dynamic_cast<const FunctionAttributes*>(extra.attributes.get());
+  if (function && extra.attributes.use_count() == 1) Py_VISIT(function->context);
+  return 0;
+}
+
+void clear_python_objects(Extra& extra) {
+  // Moved out first: releasing them may run Python code that looks at this node.
+  auto hooks = std::move(extra.hooks);
+  auto after = std::move(extra.after_accumulation);
+  extra.hooks.clear();
+  extra.after_accumulation.clear();
+  if (auto* function = dynamic_cast<FunctionAttributes*>(extra.attributes.get())) {
+    Py_INCREF(Py_None);
+    PyObject* context = std::exchange(function->context, Py_None);
+    Py_DECREF(context);
+  }
+}
+
+namespace {
+
+const Operation* function_operation = nullptr;
+const Operation* output_operation = nullptr;
+
+FunctionAttributes& function_of(Node* node) {
+  return static_cast<FunctionAttributes&>(*node->extra->attributes);
+}
+
+// ---- calling backward of a Function -------------------------------------------------------------
+
+// Which output of a call with several a node stands for.
+struct OutputAttributes : Attributes {
+  std::size_t position;
+  explicit OutputAttributes(std::size_t p) : position(p) {}
+};
+
+std::string class_name(PyObject* context) {
+  return py::handle(context).attr("_function").attr("__name__").cast<std::string>();
+}
+
+Value checked_gradient(const std::string& name, PyObject* object, Node* input, std::size_t i) {
+  if (object == Py_None) return Value();
+  if (!is_tensor(object)) {
+    throw TypeError(name + ".backward: expected a Tensor or None as gradient " + std::to_string(i) + ", got a '" +
+                    Py_TYPE(object)->tp_name + "'");
+  }
+  const Value grad = value_of(object);
+  const Value target(input);
+  Dims common;
+  const Dims& wanted = target.shape();
+  if (!broadcast_shapes(wanted, grad.shape(), &common) || !(common == grad.shape())) {
+    throw std::runtime_error("Function " + name + "Backward returned an invalid gradient at index " +
+                             std::to_string(i) + " - got " + grad.shape().to_string() +
+                             " but expected shape compatible with " + wanted.to_string());
+  }
+  if (!is_floating(grad.dtype())) {
+    throw std::runtime_error("Function " + name + "Backward returned an invalid gradient at index " +
+                             std::to_string(i) + " - got dtype " + name_of(grad.dtype()) +
+                             ", expected a floating point one");
+  }
+  return grad;
+}
+
+// The gradients of the call's arguments, in their order; positions says which of them are tensors.
+void distribute(const std::string& name, const py::object& returned, const std::vector<std::size_t>& positions,
+                std::size_t arguments, Node* node, Gradients& grads) {
+  py::tuple results = PyTuple_Check(returned.ptr()) ? py::reinterpret_borrow<py::tuple>(returned)
+                      : PyList_Check(returned.ptr()) ? py::tuple(returned)
+                                                     : py::make_tuple(returned);
+  std::size_t given = results.size();
+  while (given > arguments && results[given - 1].is_none()) --given;  // more Nones than inputs do no harm
+  if (given != arguments && !(given < arguments && results.size() == arguments)) {
+    throw std::runtime_error(name + ".backward returned " + std::to_string(results.size()) +
+                             (results.size() == 1 ? " gradient" : " gradients") + ", forward took " +
+                             std::to_string(arguments) + (arguments == 1 ? " input" : " inputs") +
+                             "; return None for an input without gradient");
+  }
+  for (std::size_t k = 0; k < positions.size(); ++k) {
+    Node* input = node->input(static_cast<std::uint32_t>(k));
+    const py::object result = results[positions[k]];
+    if (input->requires_grad()) grads[k] = checked_gradient(name, result.ptr(), input, positions[k]);
+  }
+}
+
+struct CallAttributes : FunctionAttributes {
+  std::vector<std::size_t> positions;  // of the tensors among the arguments
+  std::size_t arguments = 0;
+  std::vector<std::pair<Dims, DType>> outputs;
+  std::map<std::uint64_t, std::vector<Value>> gathered;  // by pass, gradients of several outputs
+  std::vector<std::pair<Value, std::uint32_t>> saved;    // with their versions
+
+  using FunctionAttributes::FunctionAttributes;
+  std::string name() const override {
+    return context == Py_None ? std::string("Function") : class_name(context);
+  }
+  void release_saved() override {
+    saved.clear();
+    if (context != Py_None) py::handle(context).attr("_free")();
+  }
+  std::uint32_t versions() const override {
+    std::uint32_t sum = 0;
+    for (const auto& [value, version] : saved) sum += version_of(value.get());
+    return sum;
+  }
+};
+
+Value zeros(const std::pair<Dims, DType>& like) {
+  return make_value(full(like.second, like.first, 0.0));
+}
+
+void function_backward(Node* node, const Value& grad, Gradients& grads) {
+  auto& call = static_cast<CallAttributes&>(function_of(node));
+  const py::object context = py::reinterpret_borrow<py::object>(call.context);
+  py::list arguments;
+  arguments.append(context);
+  const bool several = call.outputs.size() > 1;
+  std::vector<Value> gathered(call.outputs.size());
+  if (several) {
+    if (auto found = call.gathered.find(current_pass()); found != call.gathered.end()) {
+      gathered = std::move(found->second);
+      call.gathered.erase(found);
+    }
+  } else {
+    gathered[0] = grad;
+  }
+  const bool materialize = context.attr("_materialize_grads").cast<bool>();
+  for (std::size_t i = 0; i < gathered.size(); ++i) {
+    if (gathered[i]) arguments.append(py::reinterpret_steal<py::object>(wrap(gathered[i])));
+    else if (materialize) arguments.append(py::reinterpret_steal<py::object>(wrap(zeros(call.outputs[i]))));
+    else arguments.append(py::none());
+  }
+  if (!several) context.attr("_enter_backward")(py::reinterpret_steal<py::object>(wrap(Value(node))));
+  const py::object returned = context.attr("_function").attr("backward")(*py::tuple(arguments));
+  context.attr("_leave_backward")();
+  distribute(class_name(context.ptr()), returned, call.positions, call.arguments, node, grads);
+}
+
+void output_backward(Node* node, const Value& grad, Gradients& grads) {
+  Node* hub = node->inputs[0].node;
+  auto& call = static_cast<CallAttributes&>(function_of(hub));
+  auto& gathered = call.gathered[current_pass()];
+  gathered.resize(call.outputs.size());
+  gathered[static_cast<OutputAttributes&>(*node->extra->attributes).position] = grad;
+  grads[0] = make_scalar(0.0);  // only says that the hub was reached
+}
+
+// ---- applying a Function ------------------------------------------------------------------------
+
+py::object attach_output(const std::shared_ptr<CallAttributes>& call, const py::object& output,
+                         const std::vector<Value>& inputs, const Value& hub, std::size_t position) {
+  if (!is_tensor(output.ptr())) return output;
+  const Value raw = value_of(output.ptr());
+  Value result = raw->is_inline() ? make_scalar(raw->value) : make_array(raw.array());
+  if (hub) {
+    record(*output_operation, result, {hub}, std::make_shared<OutputAttributes>(position));
+  } else {
+    record(*function_operation, result, inputs, call);
+  }
+  py::object handle = py::reinterpret_steal<py::object>(wrap(result));
+  if (!hub) track(handle.ptr());
+  return handle;
+}
+
+py::object apply_function(const py::object& context, const py::tuple& arguments, const py::object& returned) {
+  auto call = std::make_shared<CallAttributes>(context.ptr());
+  call->arguments = arguments.size();
+  std::vector<Value> inputs;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const py::object argument = arguments[i];
+    if (!is_tensor(argument.ptr())) continue;
+    call->positions.push_back(i);
+    inputs.push_back(value_of(argument.ptr()));
+  }
+  for (const auto& saved : context.attr("_saved_inputs")()) {
+    const Value value = value_of(saved.ptr());
+    call->saved.emplace_back(value, version_of(value.get()));
+  }
+  const bool several = PyTuple_Check(returned.ptr());
+  const py::tuple outputs = several ? py::reinterpret_borrow<py::tuple>(returned) : py::make_tuple(returned);
+  for (const auto& output : outputs) {
+    if (!is_tensor(output.ptr())) {
+      if (several) continue;
+      throw TypeError(class_name(context.ptr()) + ".forward: expected a Tensor or a tuple of Tensors as result, got a '" +
+                      Py_TYPE(output.ptr())->tp_name + "'");
+    }
+    call->outputs.emplace_back(value_of(output.ptr()).shape(), value_of(output.ptr()).dtype());
+  }
+  Value hub;
+  if (call->outputs.size() > 1) {
+    hub = make_scalar(0.0);
+    record(*function_operation, hub, inputs, call);
+  }
+  py::list results;
+  std::size_t position = 0;
+  for (const auto& output : outputs) {
+    results.append(attach_output(call, py::reinterpret_borrow<py::object>(output), inputs, hub, position));
+    position += is_tensor(output.ptr());
+  }
+  return several ? py::object(py::tuple(results)) : py::object(results[0]);
+}
+
+// ---- the backward pass, called from Python ------------------------------------------------------
+
+std::vector<Value> values_of(const py::sequence& tensors, const char* what) {
+  std::vector<Value> values;
+  for (const auto& tensor : tensors) {
+    if (tensor.is_none()) {
+      values.emplace_back();
+    } else if (is_tensor(tensor.ptr())) {
+      values.push_back(value_of(tensor.ptr()));
+    } else {
+      throw TypeError(std::string(what) + ": expected tensors, got a '" + Py_TYPE(tensor.ptr())->tp_name + "'");
+    }
+  }
+  return values;
+}
+
+py::list run(const py::sequence& outputs, const py::sequence& grads, const py::object& inputs, bool retain_graph,
+             bool create_graph, bool accumulate) {
+  BackwardRequest request;
+  request.outputs = values_of(outputs, "outputs");
+  request.grads = values_of(grads, "grad_outputs");
+  request.has_inputs = !inputs.is_none();
+  if (request.has_inputs) request.inputs = values_of(inputs, "inputs");
+  for (std::size_t i = 0; i < request.inputs.size(); ++i) {
+    if (request.inputs[i].requires_grad()) continue;
+    throw std::runtime_error("One of the differentiated Tensors does not require grad: input " + std::to_string(i) +
+                             " has shape " + request.inputs[i].shape().to_string() + "; make it with requires_grad=True");
+  }
+  request.retain_graph = retain_graph;
+  request.create_graph = create_graph;
+  request.accumulate = accumulate;
+  py::list results;
+  for (const Value& grad : run_backward(request)) {
+    results.append(py::reinterpret_steal<py::object>(wrap_or_none(grad)));
+  }
+  return results;
+}
+
+// A removable registration of a hook.
+struct HookHandle {
+  Value value;
+  std::weak_ptr<Hook> hook;
+  bool after_accumulation;
+};
+
+void remove(HookHandle& handle) {
+  const auto hook = handle.hook.lock();
+  if (!hook || !handle.value || !handle.value->extra) return;
+  Extra& extra = *handle.value->extra;
+  auto& hooks = handle.after_accumulation ? extra.after_accumulation : extra.hooks;
+  std::erase(hooks, hook);
+  handle.value = Value();
+}
+
+HookHandle register_hook(const py::object& tensor, const py::object& callable, bool after_accumulation) {
+  const Value value = value_of(tensor.ptr());
+  if (!value.requires_grad()) {
+    throw std::runtime_error("cannot register a hook on a tensor that doesn't require gradient");
+  }
+  if (after_accumulation && !value->is_leaf()) {
+    throw std::runtime_error("post accumulate grad hooks cannot be registered on non-leaf tensors");
+  }
+  auto hook = std::make_shared<PythonHook>(callable.ptr(), after_accumulation);
+  Extra& extra = extra_of(value.get());
+  (after_accumulation ? extra.after_accumulation : extra.hooks).push_back(hook);
+  value->set(kHooked);
+  keep_identity(tensor.ptr());
+  track(tensor.ptr());
+  return HookHandle{value, hook, after_accumulation};
+}
+
+void add_operations() {
+  Operation function;
+  function.name = "function";
+  function.doc = "A Function written in Python.";
+  function.is_public = false;
+  function.arity = -1;
+  function.backward = function_backward;
+  function_operation = &add_operation(std::move(function));
+  Operation output;
+  output.name = "output";
+  output.doc = "One of several outputs.";
+  output.is_public = false;
+  output.arity = 1;
+  output.backward = output_backward;
+  output_operation = &add_operation(std::move(output));
+}
+
+}  // namespace
+
+void add_autograd(py::module_& module) {
+  add_operations();
+  module.def("run_backward", run, py::arg("outputs"), py::arg("grads"), py::arg("inputs"), py::arg("retain_graph"),
+             py::arg("create_graph"), py::arg("accumulate"));
+  module.def("apply_function", apply_function, py::arg("context"), py::arg("arguments"), py::arg("returned"));
+  py::class_<HookHandle>(module, "HookHandle", "Removes the hook it was returned for.")
+      .def("remove", remove, "Removes the hook; a second time does nothing.")
+      .def("__enter__", [](const py::object& self) { return self; })
+      .def("__exit__", [](HookHandle& self, const py::args&) { remove(self); });
+  module.def("register_hook", register_hook, py::arg("tensor"), py::arg("hook"), py::arg("after_accumulation"));
+}
+
+}  // namespace wengert::bindings
