@@ -29,39 +29,6 @@ struct FoldPlan {
 // The shape without `axes` (sorted, not negative).
 Dims shape_without(const Dims& shape, const Dims& axes);
 
-// A place in the loops over the first `ndim` axes of a nest.
-template <int N>
-class Cursor {
- public:
-  Cursor(const Nest<N>& nest, int ndim, std::int64_t index) : nest_(nest), ndim_(ndim) {
-    offset.fill(0);
-    for (int i = ndim - 1; i >= 0; --i) {
-      index_[i] = index % nest.axes[i].extent;
-      index /= nest.axes[i].extent;
-      for (int k = 0; k < N; ++k) offset[k] += index_[i] * nest.axes[i].step[k];
-    }
-  }
-
-  void next() {
-    for (int i = ndim_ - 1; i >= 0; --i) {
-      const NestAxis<N>& axis = nest_.axes[i];
-      if (++index_[i] < axis.extent) {
-        for (int k = 0; k < N; ++k) offset[k] += axis.step[k];
-        return;
-      }
-      index_[i] = 0;
-      for (int k = 0; k < N; ++k) offset[k] -= axis.step[k] * (axis.extent - 1);
-    }
-  }
-
-  std::array<std::int64_t, N> offset;
-
- private:
-  const Nest<N>& nest_;
-  int ndim_;
-  std::array<std::int64_t, Dims::kMax> index_;
-};
-
 // Folds according to a plan into parts laid out as the result is. A long fold is cut into
 // segments, each of which yields a part for every result.
 template <class Op>

@@ -97,17 +97,17 @@ Nest<N> make_nest(const std::array<const Array*, N>& arrays) {
   return nest;
 }
 
-// Calls body(pointers) for every index of the first `outer` axes.
+// Calls body(pointers) for every index of the first `outer` axes, beginning at `at`.
 template <int N, class Body>
-void walk(const Nest<N>& nest, int outer, Body&& body) {
-  std::array<char*, N> at = nest.data;
+void walk_from(const Nest<N>& nest, int outer, std::array<char*, static_cast<std::size_t>(N)> at,
+               Body&& body) {
   std::array<std::int64_t, Dims::kMax> index;
   for (int i = 0; i < outer; ++i) {
     if (nest.axes[i].extent == 0) return;
     index[i] = 0;
   }
   while (true) {
-    body(at);
+    body(static_cast<const std::array<char*, N>&>(at));
     int i = outer - 1;
     for (; i >= 0; --i) {
       const NestAxis<N>& axis = nest.axes[i];
@@ -121,5 +121,43 @@ void walk(const Nest<N>& nest, int outer, Body&& body) {
     if (i < 0) return;
   }
 }
+
+template <int N, class Body>
+void walk(const Nest<N>& nest, int outer, Body&& body) {
+  walk_from<N>(nest, outer, nest.data, body);
+}
+
+// A place in the loops over the first `ndim` axes of a nest, reached by its number.
+template <int N>
+class Cursor {
+ public:
+  Cursor(const Nest<N>& nest, int ndim, std::int64_t index) : nest_(nest), ndim_(ndim) {
+    offset.fill(0);
+    for (int i = ndim - 1; i >= 0; --i) {
+      index_[i] = index % nest.axes[i].extent;
+      index /= nest.axes[i].extent;
+      for (int k = 0; k < N; ++k) offset[k] += index_[i] * nest.axes[i].step[k];
+    }
+  }
+
+  void next() {
+    for (int i = ndim_ - 1; i >= 0; --i) {
+      const NestAxis<N>& axis = nest_.axes[i];
+      if (++index_[i] < axis.extent) {
+        for (int k = 0; k < N; ++k) offset[k] += axis.step[k];
+        return;
+      }
+      index_[i] = 0;
+      for (int k = 0; k < N; ++k) offset[k] -= axis.step[k] * (axis.extent - 1);
+    }
+  }
+
+  std::array<std::int64_t, N> offset;
+
+ private:
+  const Nest<N>& nest_;
+  int ndim_;
+  std::array<std::int64_t, Dims::kMax> index_;
+};
 
 }  // namespace wengert
