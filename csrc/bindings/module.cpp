@@ -58,9 +58,10 @@ py::dict parameter_aliases() {
 
 // Large products go to NumPy's BLAS, which is tuned for the machine.
 bool multiply_with_numpy(const Array& a, const Array& b, const Array& out) {
-  static PyObject* matmul = py::module_::import("numpy").attr("matmul").cast<py::object>().release().ptr();
+  static PyObject* numpy_matmul = py::object(py::module_::import("numpy").attr("matmul")).release().ptr();
   const py::object result = to_numpy(out);
-  py::handle(matmul)(to_numpy(a), to_numpy(b), py::arg("out") = result);
+  const py::handle multiply(numpy_matmul);
+  multiply(to_numpy(a), to_numpy(b), py::arg("out") = result);
   return true;
 }
 

@@ -18,8 +18,11 @@ constexpr int kMaxFree = 4096;
 PyObject* free_handles = nullptr;  // linked through TensorObject::node
 int free_count = 0;
 
-PyObject*& next_free(PyObject* handle) {
-  return reinterpret_cast<PyObject*&>(reinterpret_cast<TensorObject*>(handle)->node);
+PyObject* next_free(PyObject* handle) {
+  return reinterpret_cast<PyObject*>(reinterpret_cast<TensorObject*>(handle)->node);
+}
+void set_next_free(PyObject* handle, PyObject* next) {
+  reinterpret_cast<TensorObject*>(handle)->node = reinterpret_cast<Node*>(next);
 }
 
 PyObject* new_handle() {
@@ -58,7 +61,7 @@ void deallocate(PyObject* object) {
   if (exact && free_count < kMaxFree) {
     self->weakrefs = nullptr;
     self->tracked = false;
-    next_free(object) = free_handles;
+    set_next_free(object, free_handles);
     free_handles = object;
     ++free_count;
     return;

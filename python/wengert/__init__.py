@@ -1,0 +1,2 @@
+from wengert._core import *
+from wengert._core import Tensor
