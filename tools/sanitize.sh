@@ -30,15 +30,21 @@ fixed_addresses() {
   if [[ $sanitizers == thread* ]]; then setarch "$(uname -m)" --addr-no-randomize "$@"; else "$@"; fi
 }
 
-# The interpreter is not built with the sanitizer, so its runtime has to be there before anything else,
-# and what the interpreter itself never frees is no leak of ours.
-export ASAN_OPTIONS=detect_leaks=0:abort_on_error=0
-export UBSAN_OPTIONS=print_stacktrace=1
-export TSAN_OPTIONS=halt_on_error=1
+# An abort lets Python's fault handler say which test it was. The interpreter is not built with the
+# sanitizer: what it never frees is no leak of ours, and the runtime has to be loaded before it.
+export ASAN_OPTIONS=abort_on_error=1:detect_leaks=0
+export UBSAN_OPTIONS=abort_on_error=1:print_stacktrace=1
+export TSAN_OPTIONS=abort_on_error=1:halt_on_error=1
 export WENGERT_SANITIZERS=$sanitizers # lets a test choose a smaller size
 
 install_sanitized
-fixed_addresses "$build_directory/wengert_tests"
+status=0
+fixed_addresses "$build_directory/wengert_tests" || status=1
+((status == 0)) || echo 'the C++ tests failed' >&2
+
+# PYTHONMALLOC=malloc hands Python's own objects to the sanitizer's allocator, too; capturing what
+# Python writes, but not the process's stderr, lets the reports through.
 preload="$(runtime_library) $(gcc -print-file-name=libstdc++.so)"
-# The allocator of pytest's process is the sanitizer's: PYTHONMALLOC hands it Python's objects too.
-fixed_addresses env LD_PRELOAD="$preload" PYTHONMALLOC=malloc python -m pytest -p no:cacheprovider "$@"
+fixed_addresses env LD_PRELOAD="$preload" PYTHONMALLOC=malloc \
+  python -m pytest -p no:cacheprovider --capture=sys "$@" || status=1
+exit "$status"
