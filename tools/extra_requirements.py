@@ -9,10 +9,10 @@ from importlib.metadata import requires
 
 
 def extra_requirements(distribution: str, extra: str) -> list[str]:
-    """Return the requirements that `extra` of `distribution` adds."""
-    marker = re.compile(rf"""extra\s*==\s*['"]{re.escape(extra)}['"]""")
+    """Return the requirements that `extra` of `distribution` adds, other markers included."""
+    marker = re.compile(rf"""\s*(;|and)\s*extra\s*==\s*['"]{re.escape(extra)}['"]\s*$""")
     lines = requires(distribution) or []
-    found = [line.partition(";")[0].strip() for line in lines if marker.search(line)]
+    found = [marker.sub("", line) for line in lines if marker.search(line)]
     if not found:
         raise SystemExit(f"{distribution} has no extra {extra!r}")
     return found
