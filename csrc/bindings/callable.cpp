@@ -186,6 +186,7 @@ void add_names(py::module_& module, const std::string& name, const std::vector<s
   names.push_back(name);
   for (const std::string& each : names) {
     module.attr(each.c_str()) = callable;
+    module.attr("__all__").cast<py::list>().append(each);
     if (is_method) set_on_type(each, callable);
   }
 }
@@ -208,6 +209,7 @@ void add_elementwise(py::module_& module, const Operation& op) {
 
 void add_callables(py::module_& module) {
   create_type(module);
+  module.attr("__all__") = py::list();
   for (int i = 1; i < operation_count(); ++i) {
     const Operation& op = operation(static_cast<std::uint16_t>(i));
     if (op.is_public && op.kind != OperationKind::kStructural) add_elementwise(module, op);

@@ -24,8 +24,20 @@ PyObject* get_requires_grad(PyObject* self, void*) { return PyBool_FromLong(node
 PyObject* get_retains_grad(PyObject* self, void*) { return PyBool_FromLong(node_of(self)->has(kRetainsGrad)); }
 PyObject* get_version(PyObject* self, void*) { return PyLong_FromLong(static_cast<long>(version_of(node_of(self)))); }
 
+void set_flag(Node* node, bool requires_grad);
+
 void set_requires_grad_flag(PyObject* self, bool requires_grad) {
   Node* node = node_of(self);
+  if (node->has(kDual)) {  // the flag is the primal's; the dual value follows it
+    const Extra& extra = *node->extra;
+    set_flag(extra.primal.get(), requires_grad);
+    rebind(self, make_dual(extra.primal, extra.tangent, extra.level));
+    return;
+  }
+  set_flag(node, requires_grad);
+}
+
+void set_flag(Node* node, bool requires_grad) {
   if (!node->is_leaf()) {
     if (requires_grad) return;
     throw std::runtime_error(
@@ -33,7 +45,7 @@ void set_requires_grad_flag(PyObject* self, bool requires_grad) {
         name_of_operation(node) + "': use detach() for a tensor without a graph");
   }
   if (requires_grad) {
-    require_floating(value_of(self), "requires_grad");
+    require_floating(Value(node), "requires_grad");
     node->set(kRequiresGrad);
   } else {
     node->clear(kRequiresGrad);
@@ -88,7 +100,12 @@ PyObject* get_grad_fn(PyObject* self, void*) {
 }
 
 // Shares the memory, not the graph.
-Value detached(const Value& value) { return make_array(value.array()); }
+Value detached(const Value& value) {
+  if (const int level = level_of(value.get())) {
+    return make_dual(detached(primal_at(value.get(), level)), tangent_at(value.get(), level), level);
+  }
+  return make_array(value.array());
+}
 
 PyObject* get_data(PyObject* self, void*) {
   return guarded([&] { return wrap(detached(value_of(self))); });

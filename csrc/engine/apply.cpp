@@ -193,16 +193,6 @@ Value evaluate(const Operation& operation, const Operand* operands, int count) {
 
 // ---- tangents -------------------------------------------------------------------------------
 
-int level_of(const Node* node) { return node->has(kDual) ? node->extra->level : 0; }
-
-Value primal_at(Node* node, int level) {
-  return level_of(node) == level ? node->extra->primal : Value(node);
-}
-
-Value tangent_at(Node* node, int level) {
-  return level_of(node) == level ? node->extra->tangent : Value();
-}
-
 Value as_value(const Operand& x) {
   if (x.node) return Value(x.node);
   Value constant = make_scalar(x.number);
@@ -243,10 +233,6 @@ Value apply_dual(const Operation& operation, const Operand* operands, int count)
   }
   if (!total || !is_floating(result.dtype())) return result;
   return make_dual(result, cast(broadcast_to(total, result.shape()), result.dtype()), level);
-}
-
-Value zeros_like(const Value& x) {
-  return broadcast_to(cast(make_scalar(0), x.dtype()), x.shape());
 }
 
 Value linear_tangent(const Operation& operation, const std::vector<Value>& primals,
@@ -364,6 +350,20 @@ std::uint32_t versions_of_saved(const Node* node) {
   if (node->has(kSavedResult)) sum += version_of(node);
   if (node->extra && node->extra->attributes) sum += node->extra->attributes->versions();
   return sum;
+}
+
+int level_of(const Node* node) { return node->has(kDual) ? node->extra->level : 0; }
+
+Value primal_at(Node* node, int level) {
+  return level_of(node) == level ? node->extra->primal : Value(node);
+}
+
+Value tangent_at(Node* node, int level) {
+  return level_of(node) == level ? node->extra->tangent : Value();
+}
+
+Value zeros_like(const Value& x) {
+  return broadcast_to(cast(make_scalar(0), x.dtype()), x.shape());
 }
 
 Value make_dual(const Value& primal, const Value& tangent, int level) {

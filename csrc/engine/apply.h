@@ -98,5 +98,11 @@ std::uint32_t versions_of_saved(const Node* node);
 
 // Tangents. A dual value wraps a primal and its tangent at one level.
 Value make_dual(const Value& primal, const Value& tangent, int level);
+// The level of a value's outermost tangent; 0 if it has none.
+int level_of(const Node* node);
+// A value without its tangent of that level, and that tangent (null if there is none).
+Value primal_at(Node* node, int level);
+Value tangent_at(Node* node, int level);
+Value zeros_like(const Value& x);
 
 }  // namespace wengert

@@ -431,7 +431,7 @@ std::string name_of_operation(const Node* node) {
   return operation(node->operation).name;
 }
 
-std::vector<Value> run_backward(const BackwardRequest& given) {
+std::vector<Value> run_plain_backward(const BackwardRequest& given) {
   const BackwardRequest request = checked(given);
   if (request.outputs.empty()) return {};
   const PassNumber number;

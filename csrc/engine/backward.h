@@ -21,6 +21,9 @@ struct BackwardRequest {
 // accumulated.
 std::vector<Value> run_backward(const BackwardRequest& request);
 
+// The same for values without tangents.
+std::vector<Value> run_plain_backward(const BackwardRequest& request);
+
 // Tells the passes apart that a thread has under way.
 std::uint64_t current_pass();
 
