@@ -31,6 +31,12 @@ class StubError(Exception):
 
 def signatures(name: str, function: object) -> list[str]:
     """Return the signatures of a callable, each from its opening parenthesis on."""
+    if name in stub_types.SIGNATURES:
+        return [stub_types.SIGNATURES[name]]
+    if inspect.isfunction(function) and function.__annotations__:
+        # Annotations are strings there (from __future__ import annotations).
+        written = re.sub(r"'([^']*)'", r"\1", str(inspect.signature(function)))
+        return [written.replace("_core.", "")]
     text = getattr(function, "__text_signature__", None)
     if text:
         return [re.sub(r"\((\$module(, /)?(, )?)", "(", text).replace("$", "")]
@@ -84,6 +90,8 @@ class StubWriter:
         self.classes = {n: m for n, m in self.members.items() if inspect.isclass(m)}
         of_classes = {name for cls in self.classes.values() for name in vars(cls)}
         self.qualifier = Qualifier({*self.members, *of_classes})
+        self.public = list(getattr(module, "__all__", []))
+        self.current_class = ""
 
     def annotation(self, text: str) -> str:
         """Return a type as it has to be written in this stub."""
@@ -127,14 +135,19 @@ class StubWriter:
 
     def slot(self, name: str) -> list[str]:
         """Return the line of a special method, whose types are known by its name."""
+        own = stub_types.SIGNATURES.get(f"{self.current_class}.{name}")
+        if own is not None:
+            return [f"    {self.definition(name, own)}"]
         ignore = "  # type: ignore[override]" if name in {"__eq__", "__ne__"} else ""
         return [f"    {self.definition(name, stub_types.SLOTS[name])}{ignore}"]
 
     def attribute(self, name: str, attribute: object) -> list[str]:
         """Return the lines of a property, with a setter where it can be set."""
-        if name not in stub_types.ATTRIBUTES:
+        own = f"{self.current_class}.{name}"
+        if name not in stub_types.ATTRIBUTES and own not in stub_types.ATTRIBUTES:
             raise StubError(f"{name}: attribute without a type; add it to tools/stub_types.py")
-        kind = self.annotation(stub_types.ATTRIBUTES[name])
+        text = stub_types.ATTRIBUTES.get(own) or stub_types.ATTRIBUTES[name]
+        kind = self.annotation(text)
         lines = ["    @property", f"    def {name}(self) -> {kind}: ..."]
         if name in stub_types.WRITABLE or getattr(attribute, "fset", None) is not None:
             setter = f"    def {name}(self, value: {kind}, /) -> None: ..."
@@ -162,6 +175,7 @@ class StubWriter:
         """Return the lines of a class and its members, in the order of their names."""
         if name != cls.__name__:
             return [f"{name} = {cls.__name__}"]
+        self.current_class = name
         bases = ", ".join(b.__name__ for b in cls.__bases__ if b.__module__ == MODULE)
         lines = [f"class {name}({bases}):" if bases else f"class {name}:"]
         for member_name, member in sorted(vars(cls).items()):
@@ -171,6 +185,8 @@ class StubWriter:
     def render(self) -> str:
         """Return the whole stub."""
         lines = [stub_types.HEADER, "__version__: str"]
+        if self.public:
+            lines.append(f"__all__ = {sorted(self.public)!r}")
         for name, value in self.members.items():
             if name not in self.classes and not callable(value):
                 lines.append(f"{name}: {self.annotation(type(value).__name__)}")

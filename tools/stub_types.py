@@ -54,13 +54,47 @@ PARAMETERS = {
     "dim": AXIS,
     "dims": AXIS,
     "dtype": "DTypeLike | None",
+    "high": "TensorLike | None",
     "keepdim": "bool",
     "keepdims": "bool",
-    "ord": "float | str | None",
+    "low": "TensorLike | None",
+    "ord": "float",
     "requires_grad": "bool",
     "retain_graph": "bool | None",
     "shape": "int | Sequence[int]",
     "tensors": "Sequence[TensorLike]",
+}
+
+# What pybind11 cannot say, and methods whose result is not a tensor.
+# A key may name the class too.
+SIGNATURES = {
+    "DType.__eq__": "(self, other: object, /) -> bool",
+    "DType.__ne__": "(self, other: object, /) -> bool",
+    "Node.__eq__": "(self, other: object, /) -> bool",
+    "apply_function": "(context: Any, arguments: tuple[Any, ...], returned: Any) -> Any",
+    "dim": "(self) -> int",
+    "from_numpy": "(array: npt.NDArray[Any]) -> Tensor",
+    "functions": "() -> list[dict[str, Any]]",
+    "is_contiguous": "(self) -> bool",
+    "item": "(self) -> Any",
+    "live_objects": "() -> dict[str, int]",
+    "make_dual": "(primal: Tensor, tangent: Tensor, level: int) -> Tensor",
+    "node_of": "(tensor: Tensor) -> Node",
+    "numel": "(self) -> int",
+    "numpy": "(self) -> npt.NDArray[Any]",
+    "operations": "() -> list[dict[str, Any]]",
+    "parameter_aliases": "() -> dict[str, str]",
+    "register_hook": "(tensor: Tensor, hook: Callable[[Tensor], Any], after_accumulation: bool)"
+    " -> HookHandle",
+    "requires_grad_": "(self, requires_grad: bool = True, /) -> Self",
+    "retain_grad": "(self) -> None",
+    "run_backward": "(outputs: Sequence[Tensor], grads: Sequence[Tensor | None],"
+    " inputs: Sequence[Tensor] | None, retain_graph: bool, create_graph: bool, accumulate: bool)"
+    " -> list[Any]",
+    "tensor": "(data: Any, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor",
+    "tolist": "(self) -> Any",
+    "topological_order": "(outputs: Sequence[Node]) -> list[Node]",
+    "unpack_dual": "(tensor: Tensor, level: int) -> tuple[Tensor, Tensor | None]",
 }
 
 _BINARY = "(self, other: TensorLike, /) -> Tensor"
@@ -72,6 +106,16 @@ _COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 # The interpreter gives type slots signatures without types, such as `(self, value, /)`.
 SLOTS = {
     "__abs__": _UNARY,
+    "__array_function__": "(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any",
+    "__array_ufunc__": "(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any",
+    "__copy__": "(self) -> Self",
+    "__deepcopy__": "(self, memo: dict[int, Any]) -> Self",
+    "__divmod__": "(self, other: TensorLike, /) -> tuple[Tensor, Tensor]",
+    "__format__": "(self, spec: str, /) -> str",
+    "__rdivmod__": "(self, other: TensorLike, /) -> tuple[Tensor, Tensor]",
+    "__reduce_ex__": "(self, protocol: Any, /) -> tuple[Any, ...]",
+    "__ipow__": "(self, other: TensorLike, /) -> Self",
+    **{f"__i{name}__": "(self, other: TensorLike, /) -> Self" for name in ("and", "or", "xor")},
     "__array__": "(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None)"
     " -> npt.NDArray[Any]",
     "__bool__": "(self) -> bool",
@@ -128,14 +172,24 @@ HIDDEN = {
 WRITABLE = {"data", "grad", "requires_grad"}
 
 ATTRIBUTES = {
+    "_version": "int",
+    "inputs": "list[Tensor]",
+    "is_floating_point": "bool",
+    "local_derivatives": "list[Tensor | None]",
+    "next_functions": "tuple[tuple[Node | None, int], ...]",
+    "operation": "str",
+    "retains_grad": "bool",
+    "tensor": TENSOR,
+    "variable": "Tensor | None",
     "T": TENSOR,
     "__name__": "str",
     "__qualname__": "str",
     "__signature__": "Any",
     "__text_signature__": "str | None",
+    "DType.dtype": "np.dtype[Any]",
     "data": TENSOR,
     "dtype": "DType",
-    "grad": "Tensor | None",
+    "grad": "Tensor | Any",
     "grad_fn": "Node | None",
     "is_leaf": "bool",
     "itemsize": "int",

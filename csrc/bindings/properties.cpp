@@ -278,21 +278,21 @@ PyGetSetDef properties[] = {
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 PyMethodDef plain_methods[] = {
-    {"item", item, METH_NOARGS, "The only element as a Python number."},
-    {"tolist", tolist, METH_NOARGS, "The elements as nested lists of Python numbers."},
-    {"numpy", to_numpy_array, METH_NOARGS, "A NumPy array that shares the memory; not for tensors that require grad."},
-    {"detach", detach, METH_NOARGS, "The same memory outside the graph."},
-    {"clone", clone, METH_NOARGS, "A copy; gradients flow back to the original."},
-    {"numel", numel, METH_NOARGS, "Number of elements."},
-    {"dim", dim, METH_NOARGS, "Number of axes."},
-    {"astype", astype, METH_O, "Converted to another dtype; itself if it has that dtype."},
-    {"requires_grad_", requires_grad_, METH_VARARGS, "Sets requires_grad (True by default) and returns the tensor."},
-    {"retain_grad", retain_grad, METH_NOARGS, "Makes a tensor that is not a leaf keep its gradient."},
-    {"copy_", copy_, METH_O, "Writes the elements of another tensor, in place."},
-    {"fill_", fill_, METH_O, "Writes one number everywhere, in place."},
-    {"zero_", zero_, METH_NOARGS, "Writes zeros, in place."},
-    {"is_contiguous", is_contiguous, METH_NOARGS, "Whether the elements lie in memory in C order."},
-    {"contiguous", contiguous_tensor, METH_NOARGS, "Itself if it is contiguous, else a contiguous copy."},
+    {"item", item, METH_NOARGS, "item($self, /)\n--\n\nThe only element as a Python number."},
+    {"tolist", tolist, METH_NOARGS, "tolist($self, /)\n--\n\nThe elements as nested lists of Python numbers."},
+    {"numpy", to_numpy_array, METH_NOARGS, "numpy($self, /)\n--\n\nA NumPy array that shares the memory; not for tensors that require grad."},
+    {"detach", detach, METH_NOARGS, "detach($self, /)\n--\n\nThe same memory outside the graph."},
+    {"clone", clone, METH_NOARGS, "clone($self, /)\n--\n\nA copy; gradients flow back to the original."},
+    {"numel", numel, METH_NOARGS, "numel($self, /)\n--\n\nNumber of elements."},
+    {"dim", dim, METH_NOARGS, "dim($self, /)\n--\n\nNumber of axes."},
+    {"astype", astype, METH_O, "astype($self, dtype, /)\n--\n\nConverted to another dtype; itself if it has that dtype."},
+    {"requires_grad_", requires_grad_, METH_VARARGS, "requires_grad_($self, requires_grad=True, /)\n--\n\nSets requires_grad (True by default) and returns the tensor."},
+    {"retain_grad", retain_grad, METH_NOARGS, "retain_grad($self, /)\n--\n\nMakes a tensor that is not a leaf keep its gradient."},
+    {"copy_", copy_, METH_O, "copy_($self, source, /)\n--\n\nWrites the elements of another tensor, in place."},
+    {"fill_", fill_, METH_O, "fill_($self, value, /)\n--\n\nWrites one number everywhere, in place."},
+    {"zero_", zero_, METH_NOARGS, "zero_($self, /)\n--\n\nWrites zeros, in place."},
+    {"is_contiguous", is_contiguous, METH_NOARGS, "is_contiguous($self, /)\n--\n\nWhether the elements lie in memory in C order."},
+    {"contiguous", contiguous_tensor, METH_NOARGS, "contiguous($self, /)\n--\n\nItself if it is contiguous, else a contiguous copy."},
     {nullptr, nullptr, 0, nullptr}};
 
 }  // namespace

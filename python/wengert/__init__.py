@@ -8,7 +8,7 @@
 3.5839
 """
 
-from wengert import autograd, functional, testing
+from wengert import _core, autograd, functional, testing
 from wengert import tensor as _tensor_methods  # noqa: F401  (completes the class Tensor)
 from wengert._core import *  # noqa: F403  (every operation of the table, and the dtypes)
 from wengert._core import (
@@ -52,3 +52,52 @@ nan = float("nan")
 pi = 3.141592653589793
 e = 2.718281828459045
 newaxis = None
+
+__all__ = [
+    "DType",
+    "Function",
+    "Tensor",
+    "__version__",
+    "arange",
+    "asarray",
+    "autograd",
+    "e",
+    "empty",
+    "empty_like",
+    "enable_grad",
+    "errstate",
+    "eye",
+    "from_numpy",
+    "full",
+    "full_like",
+    "functional",
+    "grad",
+    "gradients",
+    "graph_table",
+    "hessian",
+    "hvp",
+    "inf",
+    "is_grad_enabled",
+    "jacobian",
+    "jvp",
+    "linspace",
+    "live_objects",
+    "nan",
+    "newaxis",
+    "no_grad",
+    "num_threads",
+    "ones",
+    "ones_like",
+    "pi",
+    "release_cached_memory",
+    "set_grad_enabled",
+    "set_num_threads",
+    "tensor",
+    "testing",
+    "to_dot",
+    "value_and_grad",
+    "vjp",
+    "zeros",
+    "zeros_like",
+]
+__all__ += _core.__all__

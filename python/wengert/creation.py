@@ -44,9 +44,7 @@ def empty(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     return _finish(np.empty(_shape(size), _numpy_dtype(dtype)), requires_grad)
 
 
-def full(
-    size: _Shape, fill_value: float, dtype: Any = None, requires_grad: bool = False
-) -> Tensor:
+def full(size: _Shape, fill_value: float, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """One number everywhere; the dtype is the number's unless said otherwise."""
     return _finish(np.full(size, fill_value, _numpy_dtype(dtype)), requires_grad)
 
@@ -71,9 +69,7 @@ def empty_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor
     return _finish(np.empty(*_like(x, dtype)), requires_grad)
 
 
-def full_like(
-    x: Any, fill_value: float, dtype: Any = None, requires_grad: bool = False
-) -> Tensor:
+def full_like(x: Any, fill_value: float, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """One number everywhere, with the shape and dtype of another tensor."""
     shape, numpy_dtype = _like(x, dtype)
     return _finish(np.full(shape, fill_value, numpy_dtype), requires_grad)

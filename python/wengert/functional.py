@@ -7,6 +7,7 @@ from typing import Any
 from wengert import _core
 from wengert._core import Tensor
 from wengert.creation import zeros, zeros_like
+from wengert.grad_mode import enable_grad
 
 
 def _variable(x: Any) -> Tensor:
@@ -67,7 +68,7 @@ def value_and_grad(
         for i in positions:
             arguments[i] = _linked_variable(arguments[i])
         variables = [arguments[i] for i in positions]
-        with _core_grad_enabled():
+        with enable_grad():
             returned = f(*arguments, **kwargs)
             output = _require_scalar(returned[0] if has_aux else returned, "grad")
             grads = _grads(output, variables, create_graph=recording)
@@ -75,12 +76,6 @@ def value_and_grad(
         return value, (tuple(grads) if several else grads[0])
 
     return evaluated
-
-
-def _core_grad_enabled() -> Any:
-    from wengert.grad_mode import enable_grad
-
-    return enable_grad()
 
 
 def _grads(
@@ -118,19 +113,22 @@ def grad(
 
 
 def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Tensor, Callable[[Any], tuple[Tensor, ...]]]:
-    """The value of `f` at `primals`, and a function from a cotangent to its products with the Jacobian.
+    """The value of `f` at `primals`, and the function that pulls a cotangent back through it.
+
+    Pulling back is the product of the cotangent with the Jacobian of `f`, for each primal.
 
     >>> import wengert as wg
     >>> value, pull = wg.vjp(wg.sin, 0.0)
     >>> pull(2.0)
     (tensor(2.),)
     """
-    with _core_grad_enabled():
+    with enable_grad():
         variables = [_linked_variable(p) for p in primals]
         output = _require_tensor(f(*variables), "vjp")
 
     def pull(cotangent: Any) -> tuple[Tensor, ...]:
-        g = cotangent if isinstance(cotangent, Tensor) else _core.tensor(cotangent, dtype=output.dtype)
+        given = isinstance(cotangent, Tensor)
+        g = cotangent if given else _core.tensor(cotangent, dtype=output.dtype)
         return tuple(_grads(output, variables, g, retain_graph=True))
 
     return output.detach(), pull
@@ -190,7 +188,7 @@ def jacobian(f: Callable[[Any], Any], x: Any, create_graph: bool = False) -> Ten
     >>> wg.jacobian(f, wg.tensor([1.0, 2.0, 3.0])).tolist()
     [[2.0, 1.0, 0.0], [0.0, 4.0, 0.0], [1.0, 0.0, 1.0]]
     """
-    with _core_grad_enabled():
+    with enable_grad():
         variable = _linked_variable(x)
         output = _require_tensor(f(variable), "jacobian")
         flat = _core.flatten(output)
@@ -228,7 +226,7 @@ def hvp(f: Callable[[Any], Any], x: Any, v: Any) -> Tensor:
     >>> wg.hvp(lambda x: (x**3).sum(), [1.0, 2.0], [1.0, 1.0]).tolist()
     [6.0, 12.0]
     """
-    with _core_grad_enabled():
+    with enable_grad():
         variable = _linked_variable(x)
         gradient = _differentiable_gradient(f)(variable)
         return _grads(gradient, [variable], _floating(v, variable.dtype))[0]

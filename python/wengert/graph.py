@@ -137,15 +137,15 @@ def graph_table(output: Tensor, gradient: Tensor | None = None) -> str:
 
 
 def to_dot(output: Tensor) -> str:
-    """The graph of `output` in the DOT language, for Graphviz or any viewer of it.
+    r"""The graph of `output` in the DOT language, for Graphviz or any viewer of it.
 
     >>> import wengert as wg
     >>> x = wg.tensor(3.0, requires_grad=True)
     >>> print(wg.to_dot(x * 2))
     digraph {
       rankdir=LR;
-      n0 [label="multiply\\n6"];
-      n1 [label="leaf\\n3"];
+      n0 [label="multiply\n6"];
+      n1 [label="leaf\n3"];
       n1 -> n0;
       c0_1 [label="2" shape=plaintext];
       c0_1 -> n0;

@@ -1,7 +1,7 @@
 """NumPy functions on tensors, by NumPy's own protocols (NEP 13 and NEP 18).
 
-`np.sin(x)` of a tensor is `wengert.sin(x)`, recorded like any operation. Which function stands for which is
-part of the table of operations. Other NumPy functions work on tensors that need no gradient.
+`np.sin(x)` of a tensor is `wengert.sin(x)`, recorded like any operation. Which function stands for
+which is part of the table of operations. Other NumPy functions work on tensors that need no gradient.
 """
 
 from collections.abc import Callable
@@ -31,8 +31,13 @@ def _functions() -> dict[str, Callable[..., Any]]:
         if record["numpy"]
     }
     for name, other in (
-        ("amax", "max"), ("amin", "min"), ("permute_dims", "permute"), ("round", None),
-        ("around", None), ("concat", "concat"), ("vdot", "dot"),
+        ("amax", "max"),
+        ("amin", "min"),
+        ("permute_dims", "permute"),
+        ("round", None),
+        ("around", None),
+        ("concat", "concat"),
+        ("vdot", "dot"),
     ):
         found[name] = getattr(_core, other) if other else _core.round
     return found
@@ -74,6 +79,7 @@ def _refuse(name: str) -> TypeError:
 
 def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     """NEP 13: what NumPy calls for ufuncs on tensors."""
+    del self
     name = ufunc.__name__
     known = _ufuncs().get(name)
     if method == "__call__" and known is not None and not kwargs:
@@ -106,12 +112,12 @@ def _reduce(name: str, x: Any, axis: Any = 0, keepdims: bool = False, **other: A
 
 def array_function(self: Tensor, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
     """NEP 18: what NumPy calls for its other functions on tensors."""
-    del types
+    del self, types
     name = func.__name__
     module = func.__module__ or "numpy"
-    if module.startswith("numpy.linalg") and name == "norm" and len(args) == 1:
-        if kwargs.get("ord") is None and set(kwargs) <= {"axis", "keepdims", "ord"}:
-            return _core.norm(*args, **{k: v for k, v in kwargs.items() if k != "ord"})
+    vector_norm = module.startswith("numpy.linalg") and name == "norm" and len(args) == 1
+    if vector_norm and kwargs.get("ord") is None and set(kwargs) <= {"axis", "keepdims", "ord"}:
+        return _core.norm(*args, **{k: v for k, v in kwargs.items() if k != "ord"})
     known = _functions().get(name) if not module.startswith("numpy.linalg") else None
     if known is not None:
         return known(*args, **{k: v for k, v in kwargs.items() if v is not None or k == "axis"})

@@ -1,4 +1,6 @@
-"""The methods of Tensor that are written in Python: printing, the graph, copies, NumPy's protocols."""
+"""The methods of Tensor that are written in Python."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -19,14 +19,20 @@ def _numeric_jvp(
     """A central difference of fourth order along `tangents`."""
 
     def at(step: float) -> np.ndarray[Any, Any]:
-        moved = [_core.tensor(a.detach().numpy() + step * t) for a, t in zip(args, tangents, strict=True)]
+        pairs = zip(args, tangents, strict=True)
+        moved = [_core.tensor(a.detach().numpy() + step * t) for a, t in pairs]
         return np.asarray(f(*moved).detach().numpy())
 
-    return (8 * (at(eps) - at(-eps)) - (at(2 * eps) - at(-2 * eps))) / (12 * eps)
+    difference = (8 * (at(eps) - at(-eps)) - (at(2 * eps) - at(-2 * eps))) / (12 * eps)
+    return np.asarray(difference)
 
 
 def _compare(
-    what: str, analytic: np.ndarray[Any, Any], numeric: np.ndarray[Any, Any], atol: float, rtol: float
+    what: str,
+    analytic: np.ndarray[Any, Any],
+    numeric: np.ndarray[Any, Any],
+    atol: float,
+    rtol: float,
 ) -> None:
     close = np.isclose(analytic, numeric, rtol=rtol, atol=atol)
     if np.all(close):
@@ -40,8 +46,14 @@ def _compare(
 
 
 def _check_once(
-    f: _Function, args: Sequence[Tensor], modes: Sequence[str], label: str,
-    atol: float, rtol: float, eps: float, random: np.random.Generator,
+    f: _Function,
+    args: Sequence[Tensor],
+    modes: Sequence[str],
+    label: str,
+    atol: float,
+    rtol: float,
+    eps: float,
+    random: np.random.Generator,
 ) -> None:
     tangents = [random.standard_normal(a.shape) for a in args]
     numeric = _numeric_jvp(f, args, tangents, eps)
@@ -52,16 +64,26 @@ def _check_once(
         value, pull = functional.vjp(f, *args)
         cotangent = random.standard_normal(value.shape)
         grads = pull(_core.tensor(cotangent))
-        analytic = sum(float(np.sum(g.detach().numpy() * t)) for g, t in zip(grads, tangents, strict=True))
+        pairs = zip(grads, tangents, strict=True)
+        analytic = sum(float(np.sum(g.detach().numpy() * t)) for g, t in pairs)
         _compare(
             f"{label}, reverse mode",
-            np.asarray(analytic), np.asarray(np.sum(numeric * cotangent)), atol, rtol,
+            np.asarray(analytic),
+            np.asarray(np.sum(numeric * cotangent)),
+            atol,
+            rtol,
         )
 
 
 def check_grads(
-    f: _Function, args: Sequence[Any], order: int = 2, modes: Sequence[str] = ("rev", "fwd"),
-    atol: float = 1e-6, rtol: float = 1e-6, eps: float = 1e-3, seed: int = 0,
+    f: _Function,
+    args: Sequence[Any],
+    order: int = 2,
+    modes: Sequence[str] = ("rev", "fwd"),
+    atol: float = 1e-6,
+    rtol: float = 1e-6,
+    eps: float = 1e-3,
+    seed: int = 0,
 ) -> None:
     """Compare the derivatives of `f` with finite differences, order by order.
 
@@ -99,9 +121,7 @@ def check_grads(
             current = _directional(current, values, random)
 
 
-def _directional(
-    f: _Function, args: Sequence[Tensor], random: np.random.Generator
-) -> _Function:
+def _directional(f: _Function, args: Sequence[Tensor], random: np.random.Generator) -> _Function:
     """The gradient of a fixed random combination of f's results, joined to one vector."""
     weights = _core.tensor(random.standard_normal(f(*args).shape))
 

@@ -37,8 +37,9 @@ def _matching_grads(outputs: Sequence[Any], grads: Any, name: str) -> Sequence[A
     given = (None,) * len(outputs) if grads is None else _sequence(grads)
     if len(given) != len(outputs):
         raise RuntimeError(f"got {len(outputs)} tensors and {len(given)} gradients in {name}")
-    return [None if g is None else _core.tensor(g) if not isinstance(g, Tensor) else g
-            for g in given]
+    return [
+        None if g is None else _core.tensor(g) if not isinstance(g, Tensor) else g for g in given
+    ]
 
 
 def backward(

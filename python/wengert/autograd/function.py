@@ -33,9 +33,7 @@ class FunctionContext:
         self._outputs: tuple[Any, ...] = ()
         self._non_differentiable: tuple[Any, ...] = ()
         self._materialize_grads = True
-        self.needs_input_grad = tuple(
-            isinstance(a, Tensor) and a.requires_grad for a in args
-        )
+        self.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
 
     def save_for_backward(self, *tensors: Any) -> None:
         """Keep tensors (inputs, outputs or others) for `backward`, guarded against changes."""
@@ -187,10 +185,12 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
 class _NotDifferentiable(Function):
     @staticmethod
     def forward(ctx: Any, result: Tensor, *sources: Any) -> Tensor:
+        del ctx, sources
         return result.clone()
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        del ctx, grad_outputs
         raise RuntimeError(
             "trying to differentiate twice a function that was marked with @once_differentiable"
         )
