@@ -10,7 +10,7 @@ bool Array::is_contiguous() const {
   std::int64_t expected = 1;
   for (int i = ndim() - 1; i >= 0; --i) {
     if (shape[i] == 0) return true;
-    if (shape[i] != 1 && strides[i] != expected) return false;
+    if (shape[i] != 1 && strides[i] != expected) return size() == 0;
     expected *= shape[i];
   }
   return true;

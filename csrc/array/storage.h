@@ -55,13 +55,15 @@ StorageRef allocate(std::size_t bytes);
 // A buffer that belongs to somebody else; `release(owner)` is called when the last user is gone.
 StorageRef borrow(void* data, std::size_t bytes, bool writable, void (*release)(void*), void* owner);
 
-// For tests and leak checks.
+// For tests and leak checks. Bytes are what was set aside, which is a little more than asked for;
+// borrowed ones don't count.
 struct StorageCounts {
   std::int64_t live_storages;
   std::int64_t live_bytes;
-  std::int64_t cached_bytes;
+  std::int64_t cached_bytes;  // of large buffers that wait to be used again
 };
 StorageCounts storage_counts();
+// Gives the large buffers that wait back to the system.
 void release_cached_storage();
 
 }  // namespace wengert
