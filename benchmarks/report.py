@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .case import BEST_PEER, OURS, Aim
+from .peers import PEERS
 
 Row = dict[str, Any]
 _TIME_PREFIXES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
@@ -42,41 +43,40 @@ def median(row: Row, peer: str) -> float | None:
     return value
 
 
-def _cell(row: Row, peer: str, notes: list[str]) -> str:
+def _cell(row: Row, peer: str, notes: dict[str, str]) -> str:
     cell = row["cells"].get(peer, {})
     if "median" in cell:
         text = with_unit(cell["median"], row["unit"])
         ours = median(row, OURS)
         return text if peer == OURS or not ours else f"{text} ({ratio(cell['median'] / ours)})"
-    for key in ("error", "skipped"):
-        if key in cell:
-            note = f"{peer}, {row['case']['name']}: {cell[key]}"
-            if note not in notes:
-                notes.append(note)
-            return f"{'failed' if key == 'error' else 'skipped'} [{notes.index(note) + 1}]"
+    if "skipped" in cell:
+        return f"({cell['skipped']})"
+    if "error" in cell:
+        # One note for a program that fails at every size.
+        subject = f"{peer}, {row['case']['family']}"
+        notes.setdefault(subject, cell["error"])
+        return f"failed [{list(notes).index(subject) + 1}]"
     return "-"
 
 
 def columns(rows: Iterable[Row]) -> list[str]:
-    """Return the peers with a number, a failure or a skip in any row, in the order of the run."""
-    seen: dict[str, None] = {}
-    for row in rows:
-        for peer, cell in row["cells"].items():
-            if "unsupported" not in cell:
-                seen.setdefault(peer)
-    return list(seen)
+    """Return the peers with a number, a failure or a skip in any row, in the order of the peers."""
+    told = {
+        peer for row in rows for peer, cell in row["cells"].items() if "unsupported" not in cell
+    }
+    return [peer for peer in PEERS if peer in told]
 
 
 def table(rows: list[Row], peers: list[str] | None = None) -> str:
     """Return a Markdown table, aligned so that it also reads well in a terminal."""
     peers = columns(rows) if peers is None else peers
-    notes: list[str] = []
+    notes: dict[str, str] = {}
     cells = [["", *peers]]
     cells += [[label(row), *(_cell(row, peer, notes) for peer in peers)] for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     cells.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
     lines = [_line(line, widths) for line in cells]
-    numbered = [f"[{number}] {note}" for number, note in enumerate(notes, 1)]
+    numbered = [f"[{i}] {subject}: {notes[subject]}" for i, subject in enumerate(notes, 1)]
     return "\n".join([*lines, *([""] if numbered else []), *numbered])
 
 

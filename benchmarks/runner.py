@@ -113,7 +113,7 @@ class QuestionRun:
         if predicted == float("inf"):
             return {"skipped": "failed at a smaller size"}
         if predicted > self.settings.longest_run:
-            return {"skipped": f"would take about {predicted:.0f} s a run"}
+            return {"skipped": f"about {predicted:.0f} s a run"}
         worker = self._worker(peer, case.threads)
         if "version" not in worker.hello:
             self._missing.add(peer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from .eager import EagerAdapter
 
 class TorchAdapter(EagerAdapter):
     name = "torch"
-    module = xp = scalars = torch
+    module = scalars = torch
+    # torch.max along an axis also returns the places; amax is NumPy's max.
+    xp = SimpleNamespace(**{**vars(torch), "max": torch.amax})
 
     def set_threads(self, count: int) -> None:
         torch.set_num_threads(count)
