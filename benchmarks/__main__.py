@@ -16,6 +16,7 @@ from .case import OURS
 from .compare import comparison
 from .peers import INTERPRETERS_VARIABLE, PEERS, interpreters
 from .plot import draw
+from .process import WorkerPool
 from .questions import ALL
 from .readme import fill
 from .report import question_report
@@ -94,6 +95,7 @@ def run_all(options: argparse.Namespace) -> dict[str, Any]:
     wanted = chosen(options.peers, tuple(PEERS), "--peers")
     taking_part = {p: available[p] for p in PEERS if p in wanted or p == OURS}
     settings = settings_of(options)
+    pool = WorkerPool(taking_part, settings.core)
     run: dict[str, Any] = {
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
@@ -104,12 +106,13 @@ def run_all(options: argparse.Namespace) -> dict[str, Any]:
     }
     print(f"{run['machine']}; medians of {settings.rounds} interleaved rounds\n")
     for name in questions:
-        result = QuestionRun(name, taking_part, settings, show_progress).run()
+        result = QuestionRun(name, pool, settings, show_progress).run()
         show_progress("")
-        run["peers"].update(result.pop("versions"))
+        run["peers"] = {p: pool.versions[p] for p in PEERS if p in pool.versions}
         run["questions"][name] = result
         print(question_report(name, result), flush=True)
-    absent = [peer for peer in taking_part if peer not in run["peers"]]
+    pool.close()
+    absent = [peer for peer in taking_part if peer in pool.missing]
     versions = ", ".join(f"{peer} {version}" for peer, version in run["peers"].items())
     print(f"Peers: {versions}. Not installed: {', '.join(absent) or 'none'}.")
     return run

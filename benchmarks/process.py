@@ -16,10 +16,10 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 class WorkerProcess:
-    """One peer, one question, one number of threads."""
+    """One peer with one number of threads."""
 
-    def __init__(self, peer: str, interpreter: str, question: str, threads: int, core: int) -> None:
-        command = [interpreter, "-m", "benchmarks.worker", peer, question, str(threads), str(core)]
+    def __init__(self, peer: str, interpreter: str, threads: int, core: int) -> None:
+        command = [interpreter, "-m", "benchmarks.worker", peer, str(threads), str(core)]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -68,6 +68,38 @@ class WorkerProcess:
     def close(self) -> None:
         self._process.kill()
         self._process.communicate()
+
+
+class WorkerPool:
+    """The workers of a run: started when first asked for, replaced when they died."""
+
+    def __init__(self, interpreters: dict[str, str], core: int) -> None:
+        self.peers = list(interpreters)
+        self.versions: dict[str, str] = {}
+        self.missing: set[str] = set()
+        self._interpreters = interpreters
+        self._core = core
+        self._workers: dict[tuple[str, int], WorkerProcess] = {}
+
+    def worker(self, peer: str, threads: int) -> WorkerProcess | None:
+        """Return a living worker, or None where the peer is not installed."""
+        if peer in self.missing:
+            return None
+        worker = self._workers.get((peer, threads))
+        if worker is None or not worker.alive:
+            worker = WorkerProcess(peer, self._interpreters[peer], threads, self._core)
+            self._workers[peer, threads] = worker
+        if "version" not in worker.hello:
+            worker.close()
+            self.missing.add(peer)
+            return None
+        self.versions[peer] = worker.hello["version"]
+        return worker
+
+    def close(self) -> None:
+        for worker in self._workers.values():
+            worker.close()
+        self._workers.clear()
 
 
 class BusyNeighbour:

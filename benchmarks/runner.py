@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .case import Case
-from .process import BusyNeighbour, WorkerProcess
+from .process import BusyNeighbour, WorkerPool
 
 
 @dataclass(frozen=True)
@@ -38,45 +38,37 @@ class Settings:
 
 
 class QuestionRun:
-    """The state of one question's run: living workers, what is missing, how long things took."""
+    """The state of one question's run: its workers, and how long each program took them."""
 
     def __init__(
-        self,
-        question: str,
-        interpreters: dict[str, str],
-        settings: Settings,
-        progress: Callable[[str], None],
+        self, question: str, pool: WorkerPool, settings: Settings, progress: Callable[[str], None]
     ) -> None:
         self.name = question
         self.module = importlib.import_module(f".questions.{question}", __package__)
-        self.interpreters = interpreters
+        self.pool = pool
         self.settings = settings
         self.progress = progress
-        self.versions: dict[str, str] = {}
-        self._missing: set[str] = set()
-        self._workers: dict[tuple[str, int], WorkerProcess] = {}
         self._run_seconds: dict[tuple[Any, ...], tuple[int, float]] = {}
 
     def run(self) -> dict[str, Any]:
         """Run all cases and return what the JSON file holds of this question."""
         rows: list[dict[str, Any]] = []
-        try:
-            for case in self.module.cases(self.settings.quick):
-                self.progress(f"{self.name}: {case.name}")
-                rows.extend(self._rows_of(case))
-        finally:
-            self._close_workers()
-        return {"title": self.module.TITLE, "versions": self.versions, "rows": rows}
+        for case in self.module.cases(self.settings.quick):
+            self.progress(f"{self.name}: {case.name}")
+            rows.extend(self._rows_of(case))
+        if not self.settings.quick:
+            self.pool.close()
+        return {"title": self.module.TITLE, "rows": rows}
 
     def _rows_of(self, case: Case) -> list[dict[str, Any]]:
         if case.fresh:
-            self._close_workers()
+            self.pool.close()
         neighbour = BusyNeighbour(self._other_core()) if case.busy else nullcontext()
         with neighbour:
-            checked = {peer: self._check(peer, case) for peer in self.interpreters}
+            checked = {peer: self._check(peer, case) for peer in self.pool.peers}
             samples = self._measure(case, [p for p, a in checked.items() if "seconds" in a])
         if case.fresh:
-            self._close_workers()
+            self.pool.close()
         rows = []
         for metric, unit in case.metrics.items():
             cells = {
@@ -107,19 +99,16 @@ class QuestionRun:
         }
 
     def _check(self, peer: str, case: Case) -> dict[str, Any]:
-        if peer in self._missing:
-            return {"missing": peer}
         predicted = self._predicted_seconds(peer, case)
         if predicted == float("inf"):
             return {"skipped": "failed at a smaller size"}
         if predicted > self.settings.longest_run:
             return {"skipped": f"about {predicted:.0f} s a run"}
-        worker = self._worker(peer, case.threads)
-        if "version" not in worker.hello:
-            self._missing.add(peer)
+        worker = self.pool.worker(peer, case.threads)
+        if worker is None:
             return {"missing": peer}
-        self.versions[peer] = worker.hello["version"]
-        answer = worker.ask({"do": "check", "case": case.to_json()}, self.settings.timeout)
+        request = {"do": "check", "question": self.name, "case": case.to_json()}
+        answer = worker.ask(request, self.settings.timeout)
         if "seconds" in answer:
             self._remember(peer, case, answer["seconds"])
         elif "error" in answer:
@@ -131,13 +120,15 @@ class QuestionRun:
         """Measure in interleaved rounds; a peer leaves when its time for the case is used up."""
         samples: dict[str, list[dict[str, Any]]] = {peer: [] for peer in peers}
         used = dict.fromkeys(peers, 0.0)
+        request = {"do": "measure", "budget": self.settings.seconds_per_round}
         for number in range(1 if case.fresh else self.settings.rounds):
             # Who goes first changes, so that nobody always follows the same neighbour.
-            for peer in peers[number % len(peers) :] + peers[: number % len(peers)] if peers else []:
-                if used[peer] > self.settings.seconds_per_case:
+            first = number % max(1, len(peers))
+            for peer in peers[first:] + peers[:first]:
+                worker = self.pool.worker(peer, case.threads)
+                if worker is None or used[peer] > self.settings.seconds_per_case:
                     continue
-                request = {"do": "measure", "budget": self.settings.seconds_per_round}
-                answer = self._worker(peer, case.threads).ask(request, self.settings.timeout)
+                answer = worker.ask(request, self.settings.timeout)
                 samples[peer].append(answer)
                 used[peer] += self._spent(peer, case, answer)
         return samples
@@ -157,20 +148,6 @@ class QuestionRun:
     def _predicted_seconds(self, peer: str, case: Case) -> float:
         size, seconds = self._run_seconds.get(self._kind(peer, case), (case.size, 0.0))
         return seconds * case.size / size
-
-    def _worker(self, peer: str, threads: int) -> WorkerProcess:
-        worker = self._workers.get((peer, threads))
-        if worker is None or not worker.alive:
-            worker = WorkerProcess(
-                peer, self.interpreters[peer], self.name, threads, self.settings.core
-            )
-            self._workers[peer, threads] = worker
-        return worker
-
-    def _close_workers(self) -> None:
-        for worker in self._workers.values():
-            worker.close()
-        self._workers.clear()
 
     def _other_core(self) -> int:
         return 0 if self.settings.core else 1

@@ -229,8 +229,8 @@ def _descent(adapter: Adapter, loop: Loop, case: Case) -> Step:
         return loop.by_hand(parameters, data, loop.rate)
     if not adapter.tracks or (adapter.scalars if loop.scalar else adapter.xp) is None:
         raise Unsupported("not this peer's kind of program")
-    if loop.scalar and adapter.name == "jax.jit":
-        raise Unsupported("takes minutes to compile the unrolled program")
+    if loop.scalar and adapter.name in ("jax", "jax.jit"):
+        raise Unsupported("seconds an iteration, or minutes to compile the unrolled program")
 
     def loss(*arguments: Any) -> Any:
         return loop.loss(adapter, *arguments)
