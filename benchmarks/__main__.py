@@ -12,15 +12,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .case import OURS
-from .compare import comparison
-from .peers import INTERPRETERS_VARIABLE, PEERS, interpreters
-from .plot import draw
-from .process import WorkerPool
-from .questions import ALL
-from .readme import fill
-from .report import question_report
-from .runner import QuestionRun, Settings
+from benchmarks.case import OURS
+from benchmarks.compare import comparison
+from benchmarks.peers import INTERPRETERS_VARIABLE, PEERS, interpreters
+from benchmarks.plot import draw
+from benchmarks.process import WorkerPool
+from benchmarks.questions import ALL
+from benchmarks.readme import fill
+from benchmarks.report import question_report
+from benchmarks.runner import QuestionRun, Settings
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -130,6 +130,18 @@ def write(run: dict[str, Any], options: argparse.Namespace) -> None:
         print(f"Filled: {options.readme}")
 
 
+def our_failures(run: dict[str, Any]) -> list[str]:
+    """Return what went wrong with us: a wrong result or a crash must not pass in CI."""
+    if OURS not in run["peers"]:
+        return [f"{OURS} is not installed in this interpreter"]
+    return [
+        f"{question}: {row['case']['name']}: {row['cells'][OURS]['error']}"
+        for question, result in run["questions"].items()
+        for row in result["rows"]
+        if "error" in row["cells"].get(OURS, {})
+    ]
+
+
 def main() -> int:
     options = parser().parse_args()
     try:
@@ -142,7 +154,10 @@ def main() -> int:
         return 2
     if earlier is not None:
         print(comparison(earlier, run))
-    return 0
+    failures = our_failures(run)
+    for failure in failures:
+        print(f"FAILED: {failure}", file=sys.stderr)
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

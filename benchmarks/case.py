@@ -10,11 +10,11 @@ OURS = "wengert"
 BEST_PEER = "the best peer"
 
 
-class Unsupported(Exception):
+class UnsupportedError(Exception):
     """The peer has no way to say this workload; the table shows a dash."""
 
 
-class WrongResult(Exception):
+class WrongResultError(Exception):
     """The peer's result differs from the reference, so its time does not count."""
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .case import OURS
-from .report import label, ratio, with_unit
+from benchmarks.case import OURS
+from benchmarks.report import label, ratio, with_unit
 
 # Medians of the same build move by this much between runs on a machine with neighbours.
 NOISE = 1.1

@@ -28,8 +28,7 @@ TOLERANCE = 0.02
 def scalar_chain(repetitions: int) -> None:
     """A chain of 2,000 scalar nodes, recorded, walked back and freed."""
     import wengert
-
-    from .questions.scalar_graph import START, chain_program
+    from benchmarks.questions.scalar_graph import START, chain_program
 
     program, _ = chain_program(wengert, 2000)
     x, slope = wengert.tensor(START, requires_grad=True), wengert.tensor(0.1, requires_grad=True)
@@ -39,9 +38,9 @@ def scalar_chain(repetitions: int) -> None:
 
 def small_arrays(repetitions: int) -> None:
     """A step of descent of an MLP 2-16-16-1 on a batch of 32."""
-    from .adapters.wengert import ADAPTER
-    from .case import Case
-    from .questions.descent_loops import SMALL_MLP, prepare
+    from benchmarks.adapters.wengert import ADAPTER
+    from benchmarks.case import Case
+    from benchmarks.questions.descent_loops import SMALL_MLP, prepare
 
     step = prepare(ADAPTER, Case(SMALL_MLP, SMALL_MLP)).run
     for _ in range(repetitions):
@@ -50,9 +49,9 @@ def small_arrays(repetitions: int) -> None:
 
 def large_arrays(repetitions: int) -> None:
     """Value and gradient of sum(sin(x)*exp(-x*x)+tanh(x)) of 20,000 elements."""
-    from .adapters.wengert import ADAPTER
-    from .case import Case
-    from .questions.large_array import MIXED, prepare
+    from benchmarks.adapters.wengert import ADAPTER
+    from benchmarks.case import Case
+    from benchmarks.questions.large_array import MIXED, prepare
 
     step = prepare(ADAPTER, Case(MIXED, MIXED, 20_000)).run
     for _ in range(repetitions):

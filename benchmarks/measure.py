@@ -35,8 +35,8 @@ UNROLL = 50
 def statement_loop(statement: str, names: dict[str, Any]) -> Callable[[int], float]:
     """Compile ``loop(turns)``: seconds taken by a statement executed ``turns * UNROLL`` times.
 
-    Unrolled, because the 5-10 ns of a loop's turn would hide half of a 20 ns operation; the names are
-    local variables, as they are in a user's function.
+    Unrolled, because the 5-10 ns of a loop's turn would hide half of a 20 ns operation; the names
+    are local variables, as they are in a user's function.
     """
     body = "\n".join(f"        {statement}" for _ in range(UNROLL))
     source = (

@@ -43,7 +43,7 @@ def interpreters(assignments: list[str]) -> dict[str, str]:
     A name covers every peer with that name or that module, so ``jax=`` also serves ``jax.jit``.
     """
     from_environment = os.environ.get(INTERPRETERS_VARIABLE, "").split(",")
-    chosen = {name: sys.executable for name in PEERS}
+    chosen = dict.fromkeys(PEERS, sys.executable)
     for item in filter(None, [*from_environment, *assignments]):
         key, separator, path = item.partition("=")
         matching = [p.name for p in PEERS.values() if key in (p.name, p.module.split(".")[0])]

@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from .case import OURS
+from benchmarks.case import OURS
 
 Panels = dict[str, dict[str, list[tuple[int, float]]]]
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .peers import environment
+from benchmarks.peers import environment
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

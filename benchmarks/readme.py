@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from .report import columns, table
+from benchmarks.report import columns, table
 
 START, END = "<!-- benchmarks:start -->", "<!-- benchmarks:end -->"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .case import WrongResult
+from benchmarks.case import WrongResult
 
 # Float32 sums over 10^4 and more terms differ between peers in the fourth digit of the mantissa.
 TOLERANCES = {"float64": 1e-8, "float32": 2e-3}

@@ -6,8 +6,8 @@ import importlib
 from collections.abc import Iterable
 from typing import Any
 
-from .case import BEST_PEER, OURS, Aim
-from .peers import PEERS
+from benchmarks.case import BEST_PEER, OURS, Aim
+from benchmarks.peers import PEERS
 
 Row = dict[str, Any]
 _TIME_PREFIXES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))

@@ -9,8 +9,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .case import Case
-from .process import BusyNeighbour, WorkerPool
+from benchmarks.case import Case
+from benchmarks.process import BusyNeighbour, WorkerPool
 
 
 @dataclass(frozen=True)

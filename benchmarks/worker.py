@@ -13,9 +13,9 @@ import sys
 import time
 from typing import IO, Any
 
-from .case import Case, Unsupported, Workload, WrongResult
-from .measure import seconds_per_call
-from .peers import PEERS
+from benchmarks.case import Case, UnsupportedError, Workload, WrongResultError
+from benchmarks.measure import seconds_per_call
+from benchmarks.peers import PEERS
 
 
 def pin(threads: int, core: int) -> None:
@@ -77,9 +77,9 @@ class Worker:
             if request["do"] == "check":
                 return self.check(request["question"], Case.from_json(request["case"]))
             return self.measure(request["budget"])
-        except Unsupported as reason:
+        except UnsupportedError as reason:
             return {"unsupported": str(reason)}
-        except WrongResult as reason:
+        except WrongResultError as reason:
             return {"error": f"wrong result: {reason}"}
         except Exception as error:  # a peer may fail in its own way; the table shows how
             return {"error": f"{type(error).__name__}: {error}"[:300]}

@@ -10,7 +10,8 @@ import autograd.numpy as anp
 import numpy as np
 from autograd.core import make_vjp as core_make_vjp
 
-from ..case import Unsupported
+from benchmarks.case import UnsupportedError
+
 from .base import FunctionalAdapter, Program, Recording, Step
 
 
@@ -51,7 +52,7 @@ class AutogradAdapter(FunctionalAdapter):
 
     def record(self, program: Program, leaves: Sequence[Any]) -> Recording:
         if len(leaves) > 1000:
-            raise Unsupported("the gradient of a list of n values takes n^2 steps")
+            raise UnsupportedError("the gradient of a list of n values takes n^2 steps")
         return AutogradRecording(program, leaves)
 
     def _value_and_grad(self, function: Program, count: int) -> Program:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..case import Unsupported
+from benchmarks.case import UnsupportedError
 
 Program = Callable[..., Any]
 Step = Callable[[], Any]
@@ -45,11 +45,11 @@ class Adapter:
 
     def leaves(self, values: Sequence[float]) -> list[Any]:
         """Make tracked scalars."""
-        raise Unsupported("no tracked scalars")
+        raise UnsupportedError("no tracked scalars")
 
     def array(self, values: np.ndarray) -> Any:
         """Make a tracked array of the same dtype."""
-        raise Unsupported("no tracked arrays")
+        raise UnsupportedError("no tracked arrays")
 
     def constant(self, values: np.ndarray) -> Any:
         """Make an array that is not differentiated."""
@@ -69,33 +69,33 @@ class Adapter:
 
     def record(self, program: Program, leaves: Sequence[Any]) -> Recording:
         """Run a scalar program and keep its graph."""
-        raise Unsupported("no graph of scalars")
+        raise UnsupportedError("no graph of scalars")
 
     def value_and_gradient(self, function: Program, inputs: Sequence[np.ndarray]) -> Step:
         """Return a step that gives ``(value, [gradient of each input])``."""
-        raise Unsupported("no gradients of arrays")
+        raise UnsupportedError("no gradients of arrays")
 
     def pull_back(self, function: Program, inputs: Sequence[np.ndarray], seed: np.ndarray) -> Step:
         """Return a step: forward, then backward from ``seed``; gives the first input's gradient."""
-        raise Unsupported("no gradients of arrays")
+        raise UnsupportedError("no gradients of arrays")
 
     def descent(
         self, loss: Program, parameters: Sequence[Any], data: Sequence[Any], rate: float
     ) -> Step:
         """Return a step of gradient descent on ``loss(*parameters, *data)``, giving the loss."""
-        raise Unsupported("no gradients of arrays")
+        raise UnsupportedError("no gradients of arrays")
 
     def hessian(self, function: Program, at: np.ndarray) -> list[Step]:
         """Return the peer's ways to a dense Hessian; the fastest counts."""
-        raise Unsupported("no second derivatives")
+        raise UnsupportedError("no second derivatives")
 
     def hessian_vector(self, function: Program, at: np.ndarray, vector: np.ndarray) -> list[Step]:
         """Return the peer's ways to a Hessian-vector product; the fastest counts."""
-        raise Unsupported("no second derivatives")
+        raise UnsupportedError("no second derivatives")
 
     def jacobian(self, function: Program, at: np.ndarray) -> list[Step]:
         """Return the peer's ways to a dense Jacobian; the fastest counts."""
-        raise Unsupported("no Jacobian")
+        raise UnsupportedError("no Jacobian")
 
     def repeat(self, advance: Program, state: Any, drive: Sequence[float]) -> Any:
         """Advance a state once for each value of ``drive``."""
@@ -182,7 +182,7 @@ def needs(namespace: Any, *names: str) -> list[Any]:
     """Return the named functions, or say that the peer lacks one of them."""
     missing = [name for name in names if not hasattr(namespace, name)]
     if missing:
-        raise Unsupported(f"no {', '.join(missing)}")
+        raise UnsupportedError(f"no {', '.join(missing)}")
     return [getattr(namespace, name) for name in names]
 
 

@@ -71,7 +71,7 @@ class EagerAdapter(Adapter):
             value.backward()
             with no_grad():
                 for leaf in leaves:
-                    leaf -= rate * leaf.grad
+                    leaf -= rate * leaf.grad  # noqa: PLW2901  # in place
                     leaf.grad = None
             return value
 

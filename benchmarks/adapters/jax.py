@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..case import Unsupported
+from benchmarks.case import UnsupportedError
+
 from .base import FunctionalAdapter, Program, Recording, Step
 
 jax.config.update("jax_enable_x64", True)
@@ -113,10 +114,10 @@ class JaxJitAdapter(JaxAdapter):
         return jax.lax.scan(body, state, jnp.asarray(drive))[0]
 
     def tracked(self, program: Program, inputs: Sequence[Any]) -> Any:
-        raise Unsupported("operations exist only inside a compiled function")
+        raise UnsupportedError("operations exist only inside a compiled function")
 
     def record(self, program: Program, leaves: Sequence[Any]) -> Recording:
-        raise Unsupported("no graph is recorded in a compiled call")
+        raise UnsupportedError("no graph is recorded in a compiled call")
 
 
 ADAPTER = JaxAdapter()

@@ -27,7 +27,7 @@ def descending(
         def step() -> Any:
             value, gradients = value_and_gradients(*state, *data)
             for parameter, gradient in zip(state, gradients, strict=True):
-                parameter -= rate * gradient
+                parameter -= rate * gradient  # noqa: PLW2901  # in place
             return value
 
         return step
@@ -83,7 +83,7 @@ def array_median(centre: np.ndarray, points: np.ndarray) -> tuple[Any, list[np.n
 
 
 @descending
-def small_mlp(
+def small_mlp(  # noqa: PLR0917
     w1: np.ndarray,
     b1: np.ndarray,
     w2: np.ndarray,
@@ -104,7 +104,7 @@ def small_mlp(
 
 
 @descending
-def digits_mlp(
+def digits_mlp(  # noqa: PLR0917
     w1: np.ndarray,
     b1: np.ndarray,
     w2: np.ndarray,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,17 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from ..adapters.base import Adapter, Step, needs
-from ..case import BEST_PEER, Aim, Case, Unsupported, Workload, power_of_ten
-from ..reference import agree
+from benchmarks.adapters.base import Adapter, Step, needs
+from benchmarks.case import BEST_PEER, Aim, Case, UnsupportedError, Workload, power_of_ten
+from benchmarks.reference import agree
+
 from . import descent_by_hand as by_hand
 
 TITLE = "Loops of gradient descent, per iteration"
 ABOUT = (
-    "Loss, gradient and an update written by hand (in place under no_grad, or functionally where that is "
-    "the peer's way). python and numpy have their gradients written by hand. jax.jit compiles the whole "
-    "iteration, casadi replays a program built once; neither's building is timed. Losses of the first "
-    "iterations are compared with NumPy's. The linear regression's row is all of its 100 epochs."
+    "Loss, gradient and an update written by hand (in place under no_grad, or functionally "
+    "where that is the peer's way). python and numpy have their gradients written by hand. "
+    "jax.jit compiles the whole iteration, casadi replays a program built once; neither's "
+    "building is timed. Losses of the first iterations are compared with NumPy's. The linear "
+    "regression's row is all of its 100 epochs."
 )
 
 CHECKED_STEPS = 3
@@ -30,8 +33,8 @@ RECURRENT_STEPS, STATE = 1000, 16
 class Loop:
     """A loss, where it starts, and who writes it by hand.
 
-    ``start(size, dtype)`` gives parameters and data; ``loss(adapter, *parameters, *data)`` is written
-    in the peer's functions. ``steps`` is how many iterations one row counts.
+    ``start(size, dtype)`` gives parameters and data; ``loss(adapter, *parameters, *data)`` is
+    written in the peer's functions. ``steps`` is how many iterations one row counts.
     """
 
     loss: Callable[..., Any]
@@ -64,7 +67,7 @@ def _regression_pairs(size: int, dtype: str) -> tuple[list[Any], list[Any]]:
 def _layers(widths: list[int], dtype: str) -> list[np.ndarray]:
     generator = np.random.default_rng(0)
     parameters: list[np.ndarray] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in itertools.pairwise(widths):
         weights = generator.normal(size=(before, after)) / np.sqrt(before)
         parameters += [weights.astype(dtype), np.zeros(after, dtype)]
     return parameters
@@ -228,9 +231,9 @@ def _descent(adapter: Adapter, loop: Loop, case: Case) -> Step:
     if adapter.name == ("python" if loop.scalar else "numpy"):
         return loop.by_hand(parameters, data, loop.rate)
     if not adapter.tracks or (adapter.scalars if loop.scalar else adapter.xp) is None:
-        raise Unsupported("not this peer's kind of program")
+        raise UnsupportedError("not this peer's kind of program")
     if loop.scalar and adapter.name in ("jax", "jax.jit"):
-        raise Unsupported("seconds an iteration, or minutes to compile the unrolled program")
+        raise UnsupportedError("seconds an iteration, or minutes to compile the unrolled program")
 
     def loss(*arguments: Any) -> Any:
         return loop.loss(adapter, *arguments)

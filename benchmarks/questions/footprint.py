@@ -14,18 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from ..adapters.base import Adapter
-from ..case import Aim, Case, Unsupported, Workload
-from ..peers import PEERS
-from ..reference import agree
+from benchmarks.adapters.base import Adapter
+from benchmarks.case import Aim, Case, UnsupportedError, Workload
+from benchmarks.peers import PEERS
+from benchmarks.reference import agree
+
 from . import descent_loops, large_array
 
 TITLE = "Footprint"
 ABOUT = (
-    "Sizes are those of the installed files; the download is these files deflated, as in a wheel. Each "
-    "time is that of a fresh interpreter with warm file caches. 'import after numpy' has NumPy loaded "
-    "already. The first step is value and gradient of sum(sin(x)*exp(-x*x)+tanh(x)) of 1000 elements. "
-    "Peak memory is the largest resident set of a process that trains an MLP 784-256-10 for 50 steps."
+    "Sizes are those of the installed files; the download is these files deflated, as in a "
+    "wheel. Each time is that of a fresh interpreter with warm file caches. 'import after "
+    "numpy' has NumPy loaded already. The first step is value and gradient of "
+    "sum(sin(x)*exp(-x*x)+tanh(x)) of 1000 elements. Peak memory is the largest resident set of"
+    " a process that trains an MLP 784-256-10 for 50 steps."
 )
 
 DOWNLOAD, INSTALLED, WHOLE = "download", "installed", "installed, with dependencies"
@@ -52,13 +54,13 @@ def cases(quick: bool) -> list[Case]:
 
 def prepare(adapter: Adapter, case: Case) -> Workload:
     if PEERS[adapter.name].distribution is None:
-        raise Unsupported("part of Python")
+        raise UnsupportedError("part of Python")
     if case.family == FIRST_STEP and not (adapter.tracks and adapter.xp is not None):
-        raise Unsupported("no gradients of arrays")
+        raise UnsupportedError("no gradients of arrays")
     if case.family == IMPORT_AFTER_NUMPY and adapter.name == "numpy":
-        raise Unsupported("it is the baseline")
+        raise UnsupportedError("it is the baseline")
     if case.family == PEAK and adapter.xp is None:
-        raise Unsupported("no arrays")
+        raise UnsupportedError("no arrays")
     metric = next(iter(case.metrics))
     ask = QUANTITIES[case.family]
     kept: list[Any] = []
@@ -123,7 +125,7 @@ def _requirements(distribution: str, known: set[str]) -> set[str]:
 
 def _deflated(peer: str) -> dict[str, Any]:
     if _size(_distribution(peer)) > TOO_LARGE_TO_DEFLATE:
-        raise Unsupported("large; not worth the minute it takes")
+        raise UnsupportedError("large; not worth the minute it takes")
     files = _files(_distribution(peer))
     return {"measured": sum(len(zlib.compress(path.read_bytes(), 6)) for path in files)}
 

@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from ..adapters.base import Adapter
-from ..case import Aim, Case, Unsupported, Workload, power_of_ten
-from ..reference import agree
+from benchmarks.adapters.base import Adapter
+from benchmarks.case import Aim, Case, UnsupportedError, Workload, power_of_ten
+from benchmarks.reference import agree
 
 TITLE = "Large arrays: value and gradient, per element"
 ABOUT = (
-    "One thread, float64. Value and gradient of the named scalar function; numpy's gradient is written "
-    "by hand. 'copy' is numpy.copyto into an array that is already there: 16 bytes moved an element, the "
-    "memory's own speed. 'forward' rows compute a new array, tracked where the peer tracks."
+    "One thread, float64. Value and gradient of the named scalar function; numpy's gradient is "
+    "written by hand. 'copy' is numpy.copyto into an array that is already there: 16 bytes "
+    "moved an element, the memory's own speed. 'forward' rows compute a new array, tracked "
+    "where the peer tracks."
 )
 
 COLUMNS = 1000
@@ -131,9 +132,7 @@ PROGRAMS = {
     "sum(tanh(x))": _one_function("tanh", lambda x, y: 1 - y * y),
     "sum(sin(x)*exp(-x*x)+tanh(x))": Program(_mixed, _mixed_by_hand, _line),
     "variance": Program(_variance, _variance_by_hand, _line),
-    "sums of columns, squared": Program(
-        _column_sums, _column_sums_by_hand, lambda n: [_matrix(n)]
-    ),
+    "sums of columns, squared": Program(_column_sums, _column_sums_by_hand, lambda n: [_matrix(n)]),
     "largest of each row": Program(
         lambda xp, m: xp.sum(xp.max(m, axis=1)), _largest_of_rows_by_hand, lambda n: [_matrix(n)]
     ),
@@ -169,9 +168,7 @@ AIMS = [
         for size in (10**5, 10**6, 10**7)
         for peer in ("torch", "autograd")
     ),
-    *(
-        Aim(_name(family, 10**6), 1.0, of_peer="jax.jit") for family in TRANSCENDENTAL
-    ),
+    *(Aim(_name(family, 10**6), 1.0, of_peer="jax.jit") for family in TRANSCENDENTAL),
 ]
 HIGHLIGHTS = [
     (_name(MIXED, 10**6), "time"),
@@ -190,7 +187,7 @@ def prepare(adapter: Adapter, case: Case) -> Workload:
     if case.family == COPY:
         return _copy(adapter, case.size)
     if adapter.xp is None:
-        raise Unsupported("no arrays")
+        raise UnsupportedError("no arrays")
     if case.family in FORWARD:
         return _forward(adapter, case)
     program = PROGRAMS[case.family]
@@ -203,7 +200,7 @@ def prepare(adapter: Adapter, case: Case) -> Workload:
 
 def _copy(adapter: Adapter, size: int) -> Workload:
     if adapter.name != "numpy":
-        raise Unsupported("the memory's speed is the same for all")
+        raise UnsupportedError("the memory's speed is the same for all")
     (source,) = _line(size)
     target = np.zeros_like(source)
 

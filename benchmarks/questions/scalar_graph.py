@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from time import perf_counter
 from typing import Any
 
-from ..adapters.base import Adapter, Recording, needs
-from ..case import Aim, Case, Workload, power_of_ten
-from ..measure import resident_bytes
-from ..reference import agree
+from benchmarks.adapters.base import Adapter, Recording, needs
+from benchmarks.case import Aim, Case, Workload, power_of_ten
+from benchmarks.measure import resident_bytes
+from benchmarks.reference import agree
 
 TITLE = "A graph of scalars, per node"
 ABOUT = (
-    "python runs the same program on floats: its record is the bare arithmetic. Memory is the growth of "
-    "the resident set of a fresh process from before recording to after the backward pass; 'first' times "
-    "are those of that fresh process, which still has to touch its memory. casadi builds expressions "
-    "instead of computing values."
+    "python runs the same program on floats: its record is the bare arithmetic. Memory is the "
+    "growth of the resident set of a fresh process from before recording to after the backward "
+    "pass; 'first' times are those of that fresh process, which still has to touch its memory. "
+    "casadi builds expressions instead of computing values."
 )
 
 NODES_PER_TURN = 10
@@ -193,7 +194,7 @@ class GraphWorkload:
         ticks.append(perf_counter())
         recording.free()
         ticks.append(perf_counter())
-        return [after - before for before, after in zip(ticks, ticks[1:], strict=False)]
+        return [after - before for before, after in pairwise(ticks)]
 
     def _measure_arithmetic(self, budget: float) -> dict[str, float]:
         leaves = self.adapter.leaves(self.values)

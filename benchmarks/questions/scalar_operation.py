@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..adapters.base import Adapter
-from ..case import Aim, Case, Unsupported, Workload
-from ..measure import seconds_per_statement
-from ..reference import agree
+from benchmarks.adapters.base import Adapter
+from benchmarks.case import Aim, Case, UnsupportedError, Workload
+from benchmarks.measure import seconds_per_statement
+from benchmarks.reference import agree
 
 TITLE = "One operation on a tracked scalar"
 ABOUT = (
-    "The statement in a function, its result dropped. Peers that track record the operation; python "
-    "and numpy compute the value only."
+    "The statement in a function, its result dropped. Peers that track record the operation; "
+    "python and numpy compute the value only."
 )
 
 A, B = 0.7, 1.3
@@ -45,7 +45,7 @@ def cases(quick: bool) -> list[Case]:
 def prepare(adapter: Adapter, case: Case) -> Workload:
     function = _function_in(case.name)
     if function and not hasattr(adapter.scalars, function):
-        raise Unsupported(f"no {function}")
+        raise UnsupportedError(f"no {function}")
     names = {function: getattr(adapter.scalars, function)} if function else {}
 
     def program(a: Any, b: Any) -> Any:

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ..adapters.base import Adapter, Step
-from ..case import Aim, Case, Unsupported, Workload, power_of_ten
-from ..reference import agree
+from benchmarks.adapters.base import Adapter, Step
+from benchmarks.case import Aim, Case, UnsupportedError, Workload, power_of_ten
+from benchmarks.reference import agree
 
 TITLE = "Second order: Hessians, Hessian-vector products, Jacobians"
 ABOUT = (
-    "Rosenbrock's function in n variables, and x -> tanh(A x) in 100. Where a peer has several ways, the "
-    "fastest counts. numpy: the formula by hand."
+    "Rosenbrock's function in n variables, and x -> tanh(A x) in 100. Where a peer has several "
+    "ways, the fastest counts. numpy: the formula by hand."
 )
 
 HESSIAN, PRODUCT, JACOBIAN = "dense Hessian", "Hessian-vector product", "Jacobian R^n -> R^n"
@@ -85,7 +85,7 @@ def prepare(adapter: Adapter, case: Case) -> Workload:
     if adapter.name == "numpy":
         return Workload(_by_hand(case))
     if adapter.xp is None:
-        raise Unsupported("no arrays")
+        raise UnsupportedError("no arrays")
     return Workload(_fastest(_ways(adapter, case)))
 
 
@@ -105,20 +105,21 @@ def _ways(adapter: Adapter, case: Case) -> list[Step]:
 
 def _fastest(ways: list[Step]) -> Step:
     """Pick by the second call: the first may compile. A way that fails is out."""
-    seconds: list[tuple[float, int]] = []
-    failure: Exception | None = None
-    for index, way in enumerate(ways):
-        try:
-            way()
-            start = perf_counter()
-            way()
-            seconds.append((perf_counter() - start, index))
-        except Exception as error:  # as long as another way works, this is no failure
-            failure = error
-    if not seconds:
-        assert failure is not None
-        raise failure
-    return ways[min(seconds)[1]]
+    tried = [_second_call(way) for way in ways]
+    times = [outcome for outcome in tried if isinstance(outcome, float)]
+    if not times:
+        raise next(outcome for outcome in tried if isinstance(outcome, Exception))
+    return ways[tried.index(min(times))]
+
+
+def _second_call(way: Step) -> float | Exception:
+    try:
+        way()
+        start = perf_counter()
+        way()
+        return perf_counter() - start
+    except Exception as error:
+        return error
 
 
 def check(case: Case, result: Any) -> str:

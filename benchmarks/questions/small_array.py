@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from ..adapters.base import Adapter
-from ..case import Aim, Case, Unsupported, Workload
-from ..measure import seconds_per_statement
-from ..reference import agree
+from benchmarks.adapters.base import Adapter
+from benchmarks.case import Aim, Case, UnsupportedError, Workload
+from benchmarks.measure import seconds_per_statement
+from benchmarks.reference import agree
 
 TITLE = "One operation on a small tracked array"
 ABOUT = (
-    "Forward: one statement whose result is dropped, tracked (numpy: not tracked; mlx: evaluated at once, "
-    "not tracked). Forward + backward: a chain of ten such operations recorded and walked back, per "
-    "operation; numpy: the chain forward only."
+    "Forward: one statement whose result is dropped, tracked (numpy: not tracked; mlx: "
+    "evaluated at once, not tracked). Forward + backward: a chain of ten such operations "
+    "recorded and walked back, per operation; numpy: the chain forward only."
 )
 
 SIZES = (1, 10, 100, 1000)
@@ -69,7 +69,7 @@ def _inputs(size: int) -> list[np.ndarray]:
 def prepare(adapter: Adapter, case: Case) -> Workload:
     kind, _, statement = case.family.partition(": ")
     if adapter.xp is None:
-        raise Unsupported("no arrays")
+        raise UnsupportedError("no arrays")
     inputs = _inputs(case.size)
     if kind == "forward":
         return _forward(adapter, statement, inputs)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..adapters.base import Adapter
-from ..case import Aim, Case, Unsupported, Workload, power_of_ten
-from ..measure import percentile_of_calls
+from benchmarks.adapters.base import Adapter
+from benchmarks.case import Aim, Case, UnsupportedError, Workload, power_of_ten
+from benchmarks.measure import percentile_of_calls
+
 from . import large_array
 
 TITLE = "Threads: value and gradient of sum(sin(x)*exp(-x*x)+tanh(x))"
 ABOUT = (
-    "Per element, float64. 'busy': another process keeps the other core busy. p90 is the time that nine "
-    "calls of ten stay under. Equal results on every number of threads are checked to the bit."
+    "Per element, float64. 'busy': another process keeps the other core busy. p90 is the time "
+    "that nine calls of ten stay under. Equal results on every number of threads are checked to"
+    " the bit."
 )
 METRICS = {"time": "s", "p90": "s"}
 
@@ -51,7 +53,7 @@ SAME_DIGEST = [
 
 def prepare(adapter: Adapter, case: Case) -> Workload:
     if adapter.name in ("numpy", "jax", "autograd"):
-        raise Unsupported("not threaded, or covered by another column")
+        raise UnsupportedError("not threaded, or covered by another column")
     workload = large_array.prepare(adapter, case)
 
     def measure(budget: float) -> dict[str, float]:
