@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.case import OURS
 from benchmarks.compare import comparison
-from benchmarks.peers import INTERPRETERS_VARIABLE, PEERS, interpreters
+from benchmarks.peers import INTERPRETERS_VARIABLE, PEERS, QUICK_PEERS, interpreters
 from benchmarks.plot import draw
 from benchmarks.process import WorkerPool
 from benchmarks.questions import ALL
@@ -92,7 +92,8 @@ def run_all(options: argparse.Namespace) -> dict[str, Any]:
     questions = chosen(options.only, ALL, "--only")
     available = interpreters(options.python)
     # Without our own times there are no ratios, so we always take part.
-    wanted = chosen(options.peers, tuple(PEERS), "--peers")
+    default = QUICK_PEERS if options.quick else tuple(PEERS)
+    wanted = chosen(options.peers, tuple(PEERS), "--peers") if options.peers else default
     taking_part = {p: available[p] for p in PEERS if p in wanted or p == OURS}
     settings = settings_of(options)
     pool = WorkerPool(taking_part, settings.core)

@@ -34,6 +34,8 @@ PEERS = {
     )
 }
 
+# The others take seconds to start or to compile, several times a run.
+QUICK_PEERS = ("wengert", "python", "numpy", "torch", "autograd", "micrograd", "xad")
 INTERPRETERS_VARIABLE = "WENGERT_BENCH_PYTHON"
 
 

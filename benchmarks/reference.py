@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.case import WrongResult
+from benchmarks.case import WrongResultError
 
 # Float32 sums over 10^4 and more terms differ between peers in the fourth digit of the mantissa.
 TOLERANCES = {"float64": 1e-8, "float32": 2e-3}
@@ -22,7 +22,7 @@ def agree(result: Any, expected: Any, dtype: str = "float64") -> str:
     results = result if isinstance(result, list) else [result]
     expectations = expected if isinstance(expected, (list, tuple)) else [expected]
     if len(results) != len(expectations):
-        raise WrongResult(f"{len(results)} results, {len(expectations)} expected")
+        raise WrongResultError(f"{len(results)} results, {len(expectations)} expected")
     digest = hashlib.sha256()
     for got, want in zip(_flat(results), _flat(expectations), strict=True):
         _agree_one(got, want, TOLERANCES[dtype])
@@ -39,10 +39,10 @@ def _flat(items: Any) -> list[np.ndarray]:
 
 def _agree_one(got: np.ndarray, want: np.ndarray, tolerance: float) -> None:
     if got.size != want.size:
-        raise WrongResult(f"shape {got.shape}, expected {want.shape}")
+        raise WrongResultError(f"shape {got.shape}, expected {want.shape}")
     if want.size == 0:
         return
     scale = float(np.max(np.abs(want)))
     error = float(np.max(np.abs(got.reshape(want.shape) - want)))
     if not error <= tolerance * max(scale, 1e-300):
-        raise WrongResult(f"differs by {error:.3g} where the largest value is {scale:.3g}")
+        raise WrongResultError(f"differs by {error:.3g} where the largest value is {scale:.3g}")
