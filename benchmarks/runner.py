@@ -134,7 +134,8 @@ class QuestionRun:
         return samples
 
     def _spent(self, peer: str, case: Case, answer: dict[str, Any]) -> float:
-        if "run_seconds" in answer:
+        # In a fresh process the first run is all there is.
+        if "run_seconds" in answer and not case.fresh:
             self._remember(peer, case, answer["run_seconds"])
         _, seconds = self._run_seconds[self._kind(peer, case)]
         return max(seconds, self.settings.seconds_per_round)

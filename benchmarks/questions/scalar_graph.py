@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from time import perf_counter
 from typing import Any
 
 from benchmarks.adapters.base import Adapter, Recording, needs
 from benchmarks.case import Aim, Case, Workload, power_of_ten
-from benchmarks.measure import resident_bytes
+from benchmarks.measure import clock, resident_bytes
 from benchmarks.reference import agree
 
 TITLE = "A graph of scalars, per node"
@@ -162,11 +161,11 @@ class GraphWorkload:
         leaves = self.adapter.leaves(self.values)
         if not self.adapter.tracks:
             return [float(self.program(*leaves))]
-        start = perf_counter()
+        start = clock()
         recording = self.adapter.record(self.program, leaves)
-        recorded = perf_counter()
+        recorded = clock()
         recording.backward()
-        walked = perf_counter()
+        walked = clock()
         self.first = {
             "bytes": (resident_bytes() - before) / self.nodes,
             "first record": (recorded - start) / self.nodes,
@@ -187,22 +186,22 @@ class GraphWorkload:
 
     def _phases(self) -> Sequence[float]:
         leaves = self.adapter.leaves(self.values)
-        ticks = [perf_counter()]
+        ticks = [clock()]
         recording: Recording = self.adapter.record(self.program, leaves)
-        ticks.append(perf_counter())
+        ticks.append(clock())
         recording.backward()
-        ticks.append(perf_counter())
+        ticks.append(clock())
         recording.free()
-        ticks.append(perf_counter())
+        ticks.append(clock())
         return [after - before for before, after in pairwise(ticks)]
 
     def _measure_arithmetic(self, budget: float) -> dict[str, float]:
         leaves = self.adapter.leaves(self.values)
         total, repetitions = 0.0, 0
         while total < budget:
-            start = perf_counter()
+            start = clock()
             self.program(*leaves)
-            total += perf_counter() - start
+            total += clock() - start
             repetitions += 1
         return {"record": total / repetitions / self.nodes}
 
