@@ -57,7 +57,8 @@ PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_
   return guarded([&]() -> PyObject* {
     if (count == 1 && !keywords && op.arity == 1 && is_exact_tensor(args[0])) {
       Node* node = node_of(args[0]);
-      if (op.scalar1 && is_plain_scalar(node) && op.kind != OperationKind::kComparison) {
+      if (op.scalar1 && is_plain_scalar(node) && thread_state.error_mode == 0 &&
+          op.kind != OperationKind::kComparison) {
         return wrap_new(apply_scalar(op, node, node->value));
       }
       return wrap(apply(op, Operand(node)));

@@ -67,7 +67,8 @@ PyObject* binary_slot(PyObject* a, PyObject* b) {
   Node* y;
   double number_x;
   double number_y;
-  if (op.scalar2 && scalar_operand(a, &x, &number_x) && scalar_operand(b, &y, &number_y)) {
+  if (op.scalar2 && thread_state.error_mode == 0 && scalar_operand(a, &x, &number_x) &&
+      scalar_operand(b, &y, &number_y)) [[likely]] {
     return guarded([&] { return wrap_new(apply_scalars(op, x, number_x, y, number_y)); });
   }
   return general(op, a, b);
@@ -78,7 +79,7 @@ PyObject* unary_slot(PyObject* a) {
   const Operation& op = the<kName>();
   return guarded([&] {
     Node* node = node_of(a);
-    if (op.scalar1 && is_plain_scalar(node)) return wrap_new(apply_scalar(op, node, node->value));
+    if (op.scalar1 && is_plain_scalar(node) && thread_state.error_mode == 0) return wrap_new(apply_scalar(op, node, node->value));
     return wrap(apply(op, Operand(node)));
   });
 }

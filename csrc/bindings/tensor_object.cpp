@@ -12,31 +12,10 @@ namespace wengert::bindings {
 
 PyTypeObject* tensor_type = nullptr;
 
-namespace {
+TensorObject* detail::free_handles = nullptr;
+int detail::free_count = 0;
 
-constexpr int kMaxFree = 4096;
-PyObject* free_handles = nullptr;  // linked through TensorObject::node
-int free_count = 0;
-
-PyObject* next_free(PyObject* handle) {
-  return reinterpret_cast<PyObject*>(reinterpret_cast<TensorObject*>(handle)->node);
-}
-void set_next_free(PyObject* handle, PyObject* next) {
-  reinterpret_cast<TensorObject*>(handle)->node = reinterpret_cast<Node*>(next);
-}
-
-PyObject* new_handle() {
-  if (free_handles) {
-    PyObject* handle = free_handles;
-    free_handles = next_free(handle);
-    --free_count;
-#ifdef Py_REF_DEBUG
-    _Py_NewReference(handle);
-#else
-    Py_SET_REFCNT(handle, 1);
-#endif
-    return handle;
-  }
+PyObject* detail::allocate_handle() {
   auto* handle = PyObject_GC_New(TensorObject, tensor_type);
   if (!handle) throw py::error_already_set();
   Py_DECREF(tensor_type);  // handles of exactly this type do not count it: it lives as long as the module
@@ -45,25 +24,30 @@ PyObject* new_handle() {
   return reinterpret_cast<PyObject*>(handle);
 }
 
+namespace {
+
+constexpr int kMaxFree = 4096;
+
 void forget_identity(TensorObject* self) {
   if (self->node->extra && self->node->extra->handle == self) self->node->extra->handle = nullptr;
 }
 
+// Note [Handles] again: the usual handle is exact, not tracked, without weak references.
 void deallocate(PyObject* object) {
   auto* self = reinterpret_cast<TensorObject*>(object);
   const bool exact = is_exact_tensor(object);
-  if (self->tracked || !exact) PyObject_GC_UnTrack(object);
-  if (self->weakrefs) PyObject_ClearWeakRefs(object);
+  if (self->tracked || !exact) [[unlikely]] PyObject_GC_UnTrack(object);
+  if (self->weakrefs) [[unlikely]] PyObject_ClearWeakRefs(object);
   if (self->node) {
     forget_identity(self);
-    Value::adopt(std::exchange(self->node, nullptr));
+    Value::adopt(self->node);
   }
-  if (exact && free_count < kMaxFree) {
+  if (exact && detail::free_count < kMaxFree) [[likely]] {
     self->weakrefs = nullptr;
     self->tracked = false;
-    set_next_free(object, free_handles);
-    free_handles = object;
-    ++free_count;
+    self->node = reinterpret_cast<Node*>(detail::free_handles);
+    detail::free_handles = self;
+    ++detail::free_count;
     return;
   }
   PyTypeObject* type = Py_TYPE(object);
@@ -150,12 +134,6 @@ PyObject* wrap(Value value) {
     return Py_NewRef(static_cast<PyObject*>(value->extra->handle));
   }
   return wrap_new(std::move(value));
-}
-
-PyObject* wrap_new(Value value) {
-  PyObject* handle = new_handle();
-  reinterpret_cast<TensorObject*>(handle)->node = value.release();
-  return handle;
 }
 
 PyObject* wrap_or_none(Value value) {

@@ -27,8 +27,33 @@ inline Value value_of(PyObject* object) { return Value(node_of(object)); }
 // Note [Handles]: creating a handle is most of what a scalar operation costs, so they come from a free list, are
 // not counted by the collector's allocation counter and are not tracked by it. A handle that can become part
 // of a cycle (it has a hook, or a Python node made it) is tracked from then on: see track().
+namespace detail {
+extern TensorObject* free_handles;  // linked through `node`
+extern int free_count;
+PyObject* allocate_handle();
+}  // namespace detail
+
+// Of a node made just now, which has no handle yet.
+inline PyObject* wrap_new(Value value) {
+  TensorObject* handle = detail::free_handles;
+  PyObject* object;
+  if (handle) [[likely]] {
+    detail::free_handles = reinterpret_cast<TensorObject*>(handle->node);
+    --detail::free_count;
+    object = reinterpret_cast<PyObject*>(handle);
+#ifdef Py_REF_DEBUG
+    _Py_NewReference(object);
+#else
+    Py_SET_REFCNT(object, 1);
+#endif
+  } else {
+    object = detail::allocate_handle();
+    handle = reinterpret_cast<TensorObject*>(object);
+  }
+  handle->node = value.release();
+  return object;
+}
 PyObject* wrap(Value value);
-PyObject* wrap_new(Value value);  // of a node made just now, which has no handle yet
 PyObject* wrap_or_none(Value value);
 // The handle of this node, always the same object as long as it lives.
 PyObject* wrap_with_identity(const Value& value);
@@ -37,10 +62,8 @@ void track(PyObject* tensor);
 // Makes the handle stand for another node.
 void rebind(PyObject* tensor, Value value);
 
-// Fast path: nothing but plain inline values, and nothing unusual switched on.
-inline bool is_plain_scalar(const Node* node) {
-  return (node->flags & (kInline | kDual)) == kInline && thread_state.error_mode == 0;
-}
+// Whether Note [Scalar fast path] holds for a value, provided that no errors are to be raised.
+inline bool is_plain_scalar(const Node* node) { return (node->flags & (kInline | kDual)) == kInline; }
 
 // Creates the type; `slots` of the other files come together there.
 void create_tensor_type(py::module_& module);

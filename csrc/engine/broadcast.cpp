@@ -26,7 +26,7 @@ Operation linear(const char* name, const char* doc,
 }
 
 const Dims& input_shape(Node* node) {
-  static const Dims scalar_shape;
+  static const Dims scalar_shape{};
   const Node* input = node->inputs[0].node;
   return input->is_inline() ? scalar_shape : input->as_array()->array.shape;
 }
