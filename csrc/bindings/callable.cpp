@@ -6,6 +6,7 @@
 
 #include "bindings/arguments.h"
 #include "bindings/convert.h"
+#include "bindings/in_place.h"
 
 namespace wengert::bindings {
 namespace {
@@ -101,11 +102,15 @@ PyObject* call_function(PyObject* callable, PyObject* const* args, std::size_t f
   const FunctionRecord& function = *self_of(callable)->function;
   return guarded([&]() -> PyObject* {
     const Arguments arguments = parse_arguments(function, args, PyVectorcall_NARGS(flags), keywords);
-    if (function.call) return wrap(function.call(arguments));
+    PyObject* source = PyVectorcall_NARGS(flags) > 0 && is_tensor(args[0]) ? args[0] : nullptr;
+    if (function.call) {
+      Value result = function.call(arguments);
+      return source ? wrap_view(std::move(result), source) : wrap(std::move(result));
+    }
     const std::vector<Value> results = function.call_many(arguments);
     PyObject* tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(results.size())));
     for (std::size_t i = 0; i < results.size(); ++i) {
-      PyTuple_SET_ITEM(tuple, static_cast<Py_ssize_t>(i), wrap(results[i]));
+      PyTuple_SET_ITEM(tuple, static_cast<Py_ssize_t>(i), source ? wrap_view(results[i], source) : wrap(results[i]));
     }
     return tuple;
   });

@@ -1,6 +1,7 @@
 // The operators of Tensor as C type slots. Note [Slots]: a slot that looks at two types and calls the engine
 // costs about what a float's does; a bound method costs ten times as much.
 #include "bindings/convert.h"
+#include "bindings/in_place.h"
 #include "bindings/tensor_object.h"
 #include "kernels/reduce.h"
 

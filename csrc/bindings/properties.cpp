@@ -1,6 +1,7 @@
 // Attributes and plain methods of Tensor.
 #include "bindings/convert.h"
 #include "bindings/graph_node.h"
+#include "bindings/in_place.h"
 #include "bindings/tensor_object.h"
 #include "engine/backward.h"
 #include "kernels/copy.h"
@@ -131,7 +132,7 @@ int set_data(PyObject* self, PyObject* object, void*) {
 }
 
 PyObject* get_transposed(PyObject* self, void*) {
-  return guarded([&] { return wrap(transpose(value_of(self))); });
+  return guarded([&] { return wrap_view(transpose(value_of(self)), self); });
 }
 
 PyObject* get_matrix_transposed(PyObject* self, void*) {
@@ -140,7 +141,7 @@ PyObject* get_matrix_transposed(PyObject* self, void*) {
     if (value.ndim() < 2) {
       throw std::invalid_argument("mT: expected at least 2 dimensions, got shape " + value.shape().to_string());
     }
-    return wrap(swap_axes(value, -2, -1));
+    return wrap_view(swap_axes(value, -2, -1), self);
   });
 }
 
@@ -213,12 +214,8 @@ PyObject* retain_grad(PyObject* self, PyObject*) {
 
 PyObject* replace_values(PyObject* self, const Value& source, const char* name) {
   static const Operation& positive = operation("positive");
-  // A copy of the source, stretched, recorded as such if gradients are on.
-  Value result = apply(positive, broadcast_to(cast(source, value_of(self).dtype()), value_of(self).shape()));
-  const bool tracked = thread_state.grad_enabled && (result.requires_grad() || value_of(self).requires_grad());
-  check_in_place(self, tracked, name);
-  if (tracked) rebind(self, std::move(result));
-  else write_in_place(self, std::move(result), name);
+  const Value target = value_of(self);
+  write_in_place(self, apply(positive, broadcast_to(cast(source, target.dtype()), target.shape())), name);
   return Py_NewRef(self);
 }
 

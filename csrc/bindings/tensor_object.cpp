@@ -20,6 +20,7 @@ PyObject* detail::allocate_handle() {
   if (!handle) throw py::error_already_set();
   Py_DECREF(tensor_type);  // handles of exactly this type do not count it: it lives as long as the module
   handle->weakrefs = nullptr;
+  handle->view = nullptr;
   handle->tracked = false;
   return reinterpret_cast<PyObject*>(handle);
 }
@@ -32,12 +33,19 @@ void forget_identity(TensorObject* self) {
   if (self->node->extra && self->node->extra->handle == self) self->node->extra->handle = nullptr;
 }
 
-// Note [Handles] again: the usual handle is exact, not tracked, without weak references.
+void forget_view(TensorObject* self) {
+  ViewOf* view = std::exchange(self->view, nullptr);
+  Py_DECREF(view->base);
+  delete view;
+}
+
+// Note [Handles] again: the usual handle is exact, not tracked, no view and without weak references.
 void deallocate(PyObject* object) {
   auto* self = reinterpret_cast<TensorObject*>(object);
   const bool exact = is_exact_tensor(object);
   if (self->tracked || !exact) [[unlikely]] PyObject_GC_UnTrack(object);
   if (self->weakrefs) [[unlikely]] PyObject_ClearWeakRefs(object);
+  if (self->view) [[unlikely]] forget_view(self);
   if (self->node) {
     forget_identity(self);
     Value::adopt(self->node);
@@ -59,6 +67,7 @@ void deallocate(PyObject* object) {
 int traverse(PyObject* object, visitproc visit, void* arg) {
   auto* self = reinterpret_cast<TensorObject*>(object);
   if (!is_exact_tensor(object)) Py_VISIT(Py_TYPE(object));
+  if (self->view) Py_VISIT(self->view->base);
   if (self->node && self->node->references == 1 && self->node->extra) {
     return visit_python_objects(*self->node->extra, visit, arg);
   }
@@ -136,6 +145,33 @@ PyObject* wrap(Value value) {
   return wrap_new(std::move(value));
 }
 
+// The handles between a view and the owner of the memory are of no interest.
+PyObject* wrap_view(Value value, PyObject* source) {
+  const Node* node = value.get();
+  const Node* from = reinterpret_cast<TensorObject*>(source)->node;
+  const bool shares = !node->is_inline() && !from->is_inline() && node != from &&
+                      node->as_array()->array.storage.get() == from->as_array()->array.storage.get();
+  PyObject* handle = wrap(std::move(value));
+  auto* tensor = reinterpret_cast<TensorObject*>(handle);
+  if (!shares || tensor->view) return handle;
+  const ViewOf* outer = reinterpret_cast<TensorObject*>(source)->view;
+  PyObject* base = outer ? outer->base : source;
+  tensor->view = new ViewOf{Py_NewRef(base), value_of(base),
+                            !thread_state.grad_enabled || (outer && outer->made_without_grad)};
+  if (reinterpret_cast<TensorObject*>(base)->tracked) track(handle);
+  return handle;
+}
+
+void refresh_view(TensorObject* tensor) {
+  ViewOf& view = *tensor->view;
+  const Node* owner = node_of(view.base);
+  if (owner == view.base_node.get()) return;
+  view.base_node = value_of(view.base);
+  if (view.made_without_grad) return;
+  const Value before = Value::adopt(tensor->node);
+  tensor->node = strided_view(view.base_node, before.array()).release();
+}
+
 PyObject* wrap_or_none(Value value) {
   if (!value) Py_RETURN_NONE;
   return wrap(std::move(value));
@@ -192,56 +228,6 @@ void create_tensor_type(py::module_& module) {
   PyObject* type = checked(PyType_FromSpec(&spec));
   tensor_type = reinterpret_cast<PyTypeObject*>(type);
   module.add_object("Tensor", type);
-}
-
-// ---- writing in place ---------------------------------------------------------------------------
-
-void check_in_place(PyObject* self, bool tracked, const char* name) {
-  if (!tracked) return;
-  const Node* node = node_of(self);
-  if (node->is_leaf() && node->requires_grad()) {
-    throw std::runtime_error(
-        std::string("a leaf Variable that requires grad is being used in an in-place operation: ") +
-        name + " on a tensor of shape " + value_of(self).shape().to_string() +
-        "; update it under no_grad(), or work on a copy (clone())");
-  }
-  if (!node->is_inline() && node->as_array()->array.storage->references > 1) {
-    throw std::runtime_error(
-        std::string(name) + ": in-place operation that needs gradients on a tensor of shape " +
-        value_of(self).shape().to_string() +
-        " whose memory is shared with a view or a NumPy array; work on a copy (clone())");
-  }
-}
-
-void write_in_place(PyObject* self, Value result, const char* name) {
-  const Value target = value_of(self);
-  if (!(result.shape() == target.shape())) {
-    throw std::runtime_error(std::string(name) + ": output with shape " + target.shape().to_string() +
-                             " doesn't match the broadcast shape " + result.shape().to_string() +
-                             "; in-place operations cannot change the shape");
-  }
-  if (result.dtype() > target.dtype() && !(is_floating(result.dtype()) && is_floating(target.dtype())) &&
-      !(is_integer(result.dtype()) && is_integer(target.dtype()))) {
-    throw TypeError(std::string(name) + ": result type " + name_of(result.dtype()) +
-                    " can't be cast to the desired output type " + name_of(target.dtype()) +
-                    "; convert with astype() first");
-  }
-  const bool tracked = result.requires_grad() || (thread_state.grad_enabled && target.requires_grad());
-  check_in_place(self, tracked, name);
-  result = cast_to(std::move(result), target.dtype());
-  if (tracked) {
-    rebind(self, std::move(result));
-  } else if (target->is_inline()) {
-    target->value = result->value;
-    ++target->version;
-  } else {
-    Array& array = target->as_array()->array;
-    if (!array.storage->writable) {
-      throw std::invalid_argument(std::string(name) + ": the tensor shares read-only memory; clone() it first");
-    }
-    copy(array, result.array());
-    array.storage->bump_version();
-  }
 }
 
 }  // namespace wengert::bindings
