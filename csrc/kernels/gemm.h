@@ -44,4 +44,9 @@ template <class T>
 void combine_rows(const T* x, std::int64_t x_step, const T* rows, std::int64_t row, std::int64_t k,
                   std::int64_t n, T* out);
 
+// out[i] = row i times x, both contiguous.
+template <class T>
+void row_products(const T* matrix, std::int64_t row, const T* x, std::int64_t rows, std::int64_t n,
+                  T* out);
+
 }  // namespace wengert

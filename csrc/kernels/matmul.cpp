@@ -11,6 +11,7 @@ namespace {
 GemmHook gemm_hook = nullptr;
 
 // From here on the hook's library beats the time it takes to call it.
+constexpr std::int64_t kGrain = 200'000;  // multiplications worth a thread
 constexpr std::int64_t kHookFrom = 64 * 64 * 64;
 
 // Both operands with two axes at least, of which the last two are multiplied.
@@ -65,10 +66,16 @@ void multiply_all(const Product& product, const Array& result) {
   const Array a = batch_view(product.a, product.batch);
   const Array b = batch_view(product.b, product.batch);
   const Nest<3> nest = make_nest<3>({&out, &a, &b});
-  const Unlocked unlocked(result.size() * size.k / 8);
-  walk(nest, nest.ndim, [&](const std::array<char*, 3>& at) {
-    gemm(size, matrix_of<T>(product.a, at[1]), matrix_of<T>(product.b, at[2]),
-         reinterpret_cast<T*>(at[0]));
+  const std::int64_t work = size.m * size.n * size.k;
+  const std::int64_t count = nest.size();
+  const Unlocked unlocked(count * work / 8);
+  parallel_for(count, kGrain / work + 1, [&](std::int64_t begin, std::int64_t end) {
+    Cursor<3> at(nest, nest.ndim, begin);
+    for (std::int64_t i = begin; i < end; ++i, at.next()) {
+      gemm(size, matrix_of<T>(product.a, nest.data[1] + at.offset[1]),
+           matrix_of<T>(product.b, nest.data[2] + at.offset[2]),
+           reinterpret_cast<T*>(nest.data[0] + at.offset[0]));
+    }
   });
 }
 
