@@ -12,10 +12,12 @@ namespace wengert {
 namespace {
 
 constexpr std::int64_t kGrain = 65536;  // elements worth a thread
-// A transposed copy reads this many neighbours at once, and writes to as many rows: no more, since
-// rows a power of two apart compete for the same few lines of the cache.
-constexpr std::int64_t kTileRows = 8;
-constexpr std::int64_t kTileColumns = 64;
+// A transposed copy reads so many rows of its source side by side, and writes whole cache lines. No
+// more, since rows a power of two apart compete for the same few lines of the cache; but when the
+// rows are short, many fit.
+constexpr std::int64_t kTileColumns = 8;
+constexpr std::int64_t kManyColumns = 512;
+constexpr std::int64_t kTileRows = 64;
 
 template <class To, class From>
 struct Copier {
@@ -49,29 +51,31 @@ struct Copier {
   // A matrix whose source lies along the rows axis and whose target along the columns axis.
   static void transposed(char* target, const char* source, const NestAxis<2>& rows,
                          const NestAxis<2>& columns) {
-    for (std::int64_t j = 0; j < columns.extent; j += kTileColumns) {
-      const std::int64_t width = std::min(kTileColumns, columns.extent - j);
+    const std::int64_t width = rows.extent < kTileColumns ? kManyColumns : kTileColumns;
+    for (std::int64_t j = 0; j < columns.extent; j += width) {
+      const std::int64_t n = std::min(width, columns.extent - j);
       for (std::int64_t i = 0; i < rows.extent; i += kTileRows) {
         char* to = target + i * rows.step[0] + j * columns.step[0];
         const char* from = source + i * rows.step[1] + j * columns.step[1];
-        if (rows.extent - i >= kTileRows) {
-          tile(to, from, rows.step[0], columns, kTileRows, width);
+        const NestAxis<2> some_rows = {std::min(kTileRows, rows.extent - i), rows.step};
+        if (n == kTileColumns) {
+          tile(to, from, some_rows, columns.step, kTileColumns);
         } else {
-          tile(to, from, rows.step[0], columns, rows.extent - i, width);
+          tile(to, from, some_rows, columns.step, n);
         }
       }
     }
   }
 
-  WENGERT_INLINE static void tile(char* target, const char* source, std::int64_t row_step,
-                                  const NestAxis<2>& columns, std::int64_t height,
-                                  std::int64_t width) {
-    for (std::int64_t j = 0; j < width; ++j) {
-      const auto* from = reinterpret_cast<const From*>(source + j * columns.step[1]);
-      char* to = target + j * columns.step[0];
-      for (std::int64_t i = 0; i < height; ++i) {
-        *reinterpret_cast<To*>(to + i * row_step) = convert<To>(from[i]);
+  WENGERT_INLINE static void tile(char* target, const char* source, const NestAxis<2>& rows,
+                                  const std::array<std::int64_t, 2>& step, std::int64_t columns) {
+    for (std::int64_t i = 0; i < rows.extent; ++i) {
+      for (std::int64_t j = 0; j < columns; ++j) {
+        *reinterpret_cast<To*>(target + j * step[0]) =
+            convert<To>(*reinterpret_cast<const From*>(source + j * step[1]));
       }
+      target += rows.step[0];
+      source += rows.step[1];
     }
   }
 
