@@ -3,7 +3,8 @@
 // Note [Order of folding]. Elements are joined in an order that depends on the layout of the array
 // alone: never on the number of threads nor on the width of the processor's vectors. It is a tree:
 // eight rows are joined pairwise, four such groups one after the other, then blocks of 32 rows
-// pairwise again. So the rounding error grows with the logarithm of the number of elements.
+// pairwise again. So the rounding error grows with the logarithm of the number of elements. A
+// contiguous run is folded as rows of 64 elements, and then the row that is left by halves.
 #pragma once
 
 #include <algorithm>
@@ -47,6 +48,13 @@ class Tree {
   std::int64_t count_ = 0;
 };
 
+// The default for an operation's join_eight.
+template <class Op, class Part>
+WENGERT_INLINE Part join_pairs(Part a, Part b, Part c, Part d, Part e, Part f, Part g, Part h) {
+  return Op::join(Op::join(Op::join(a, b), Op::join(c, d)),
+                  Op::join(Op::join(e, f), Op::join(g, h)));
+}
+
 template <class Op>
 struct FoldKernel {
   using In = typename Op::In;
@@ -64,12 +72,10 @@ struct FoldKernel {
 
   WENGERT_CLONES static void one_row(Part* __restrict target, const In* __restrict row,
                                      std::int64_t step, std::int64_t width, bool first) {
-    if (first) {
-      for (std::int64_t i = 0; i < width; ++i) target[i] = Op::load(row[i * step]);
+    if (step == 1) {
+      one(target, row, 1, width, first);
     } else {
-      for (std::int64_t i = 0; i < width; ++i) {
-        target[i] = Op::join(target[i], Op::load(row[i * step]));
-      }
+      one(target, row, step, width, first);
     }
   }
 
@@ -102,7 +108,7 @@ struct FoldKernel {
   }
 
   // Joins parts pairwise, overwriting them.
-  WENGERT_INLINE static Part join_all(Part* parts, std::int64_t count) {
+  static Part join_all(Part* parts, std::int64_t count) {
     for (std::int64_t half = 1; half < count; half *= 2) {
       for (std::int64_t i = 0; i + half < count; i += 2 * half) {
         parts[i] = Op::join(parts[i], parts[i + half]);
@@ -117,6 +123,25 @@ struct FoldKernel {
     for (std::int64_t i = 0; i < width; ++i) target[i] = Op::join(target[i], source[i]);
   }
 
+  template <std::int64_t width>
+  WENGERT_INLINE static Part join_lanes_of(Part* lanes) {
+    for (std::int64_t half = width / 2; half > 0; half /= 2) {
+      for (std::int64_t i = 0; i < half; ++i) lanes[i] = Op::join(lanes[i], lanes[i + half]);
+    }
+    return lanes[0];
+  }
+
+  WENGERT_INLINE static void one(Part* __restrict target, const In* __restrict row,
+                                 std::int64_t step, std::int64_t width, bool first) {
+    if (first) {
+      for (std::int64_t i = 0; i < width; ++i) target[i] = Op::load(row[i * step]);
+    } else {
+      for (std::int64_t i = 0; i < width; ++i) {
+        target[i] = Op::join(target[i], Op::load(row[i * step]));
+      }
+    }
+  }
+
   WENGERT_INLINE static void eight(Part* __restrict target, const In* const* rows,
                                    std::int64_t step, std::int64_t width, bool first) {
     const In* __restrict a = rows[0];
@@ -128,11 +153,8 @@ struct FoldKernel {
     const In* __restrict g = rows[6];
     const In* __restrict h = rows[7];
     const auto joined = [&](std::int64_t k) __attribute__((always_inline)) {
-      const Part ab = Op::join(Op::load(a[k]), Op::load(b[k]));
-      const Part cd = Op::join(Op::load(c[k]), Op::load(d[k]));
-      const Part ef = Op::join(Op::load(e[k]), Op::load(f[k]));
-      const Part gh = Op::join(Op::load(g[k]), Op::load(h[k]));
-      return Op::join(Op::join(ab, cd), Op::join(ef, gh));
+      return Op::join_eight(Op::load(a[k]), Op::load(b[k]), Op::load(c[k]), Op::load(d[k]),
+                            Op::load(e[k]), Op::load(f[k]), Op::load(g[k]), Op::load(h[k]));
     };
     if (first) {
       for (std::int64_t i = 0; i < width; ++i) target[i] = joined(i * step);
@@ -172,35 +194,40 @@ struct FoldKernel {
         lanes[k] = Op::join(lanes[k], Op::load(in[(i + k) * step]));
       }
     }
-    Part part = join_all(lanes, kFoldGroup);
+    Part part = join_lanes_of<kFoldGroup>(lanes);
     for (; i < n; ++i) part = Op::join(part, Op::load(in[i * step]));
     return part;
   }
 
   // A contiguous run, n at least one and at most kFoldRun, as rows of kFoldLanes elements.
   WENGERT_INLINE static Part run(const In* in, std::int64_t n) {
-    if (n < kFoldGroup * kFoldLanes) return eight_lanes(in, 1, n);
+    if (n < kFoldLanes) return eight_lanes(in, 1, n);
     alignas(64) Part levels[kFoldLevels][kFoldLanes];
     const auto merge = [&](int into, int from) __attribute__((always_inline)) {
       join_lanes(levels[into], levels[from], kFoldLanes);
     };
     Tree tree;
-    const std::int64_t groups = n / (kFoldGroup * kFoldLanes);
-    for (std::int64_t group = 0; group < groups; group += kFoldBlock / kFoldGroup) {
-      Part* target = levels[tree.depth()];
-      const std::int64_t count = std::min(kFoldBlock / kFoldGroup, groups - group);
-      for (std::int64_t k = 0; k < count; ++k) {
-        const In* rows[kFoldGroup];
-        for (int r = 0; r < kFoldGroup; ++r) rows[r] = in + r * kFoldLanes;
-        eight(target, rows, 1, kFoldLanes, k == 0);
-        in += kFoldGroup * kFoldLanes;
-      }
+    const std::int64_t rows = n / kFoldLanes;
+    for (std::int64_t row = 0; row < rows; row += kFoldBlock) {
+      const std::int64_t count = std::min(kFoldBlock, rows - row);
+      block(levels[tree.depth()], in + row * kFoldLanes, count);
       tree.push(merge);
     }
     tree.finish(merge);
-    const Part part = join_all(levels[0], kFoldLanes);
-    const std::int64_t rest = n % (kFoldGroup * kFoldLanes);
-    return rest == 0 ? part : Op::join(part, eight_lanes(in, 1, rest));
+    const Part part = join_lanes_of<kFoldLanes>(levels[0]);
+    const std::int64_t rest = n % kFoldLanes;
+    return rest == 0 ? part : Op::join(part, eight_lanes(in + n - rest, 1, rest));
+  }
+
+  // At most kFoldBlock rows of kFoldLanes elements.
+  WENGERT_INLINE static void block(Part* target, const In* in, std::int64_t count) {
+    std::int64_t done = 0;
+    for (; done + kFoldGroup <= count; done += kFoldGroup) {
+      const In* rows[kFoldGroup];
+      for (int r = 0; r < kFoldGroup; ++r) rows[r] = in + (done + r) * kFoldLanes;
+      eight(target, rows, 1, kFoldLanes, done == 0);
+    }
+    for (; done < count; ++done) one(target, in + done * kFoldLanes, 1, kFoldLanes, done == 0);
   }
 };
 

@@ -15,6 +15,7 @@ constexpr std::int64_t kBlockRows = 256;
 constexpr std::int64_t kBlockColumns = 256;
 // Columns of a vector-matrix product at a time, so that the sums stay in the first-level cache.
 constexpr std::int64_t kChunk = 1024;
+constexpr std::int64_t kTiny = 512;       // elements of a matrix that is copied to the stack
 constexpr std::int64_t kGrain = 200'000;  // multiplications worth a thread
 
 template <class T>
@@ -65,11 +66,36 @@ void times_vector(std::int64_t rows, std::int64_t n, Matrix<const T> matrix, con
                  });
     return;
   }
+  std::vector<T> gathered;
+  if (x_step != 1 && matrix.column == 1 && rows > 1) {
+    gathered.resize(static_cast<std::size_t>(n));
+    for (T& element : gathered) {
+      element = *x;
+      x += x_step;
+    }
+    x = gathered.data();
+    x_step = 1;
+  }
   parallel_for(rows, kGrain / n + 1, [&](std::int64_t begin, std::int64_t end) {
+    if (rows > 1 && matrix.column == 1) {
+      row_products(matrix.data + begin * matrix.row, matrix.row, x, end - begin, n, out + begin);
+      return;
+    }
     for (std::int64_t i = begin; i < end; ++i) {
       out[i] = dot(matrix.data + i * matrix.row, matrix.column, x, x_step, n);
     }
   });
+}
+
+// Matrices that need no more than a little memory and time.
+template <class T>
+void tiny_gemm(GemmSize size, Matrix<const T> a, Matrix<const T> b, T* out) {
+  T packed[kTiny];
+  if (b.column == 1) return multiply_block<T>(size, a, b.data, b.row, out, size.n, false);
+  for (std::int64_t i = 0; i < size.k; ++i) {
+    for (std::int64_t j = 0; j < size.n; ++j) packed[i * size.n + j] = *b.at(i, j).data;
+  }
+  multiply_block<T>(size, a, packed, size.n, out, size.n, false);
 }
 
 template <class T>
@@ -77,6 +103,9 @@ void float_gemm(GemmSize size, Matrix<const T> a, Matrix<const T> b, T* out) {
   if (size.n == 1) return times_vector(size.m, size.k, a, b.data, b.row, out);
   if (size.m == 1) {
     return times_vector<T>(size.n, size.k, {b.data, b.column, b.row}, a.data, a.column, out);
+  }
+  if (size.n * size.k <= kTiny && size.m <= kTiny && size.k <= kBlockRows) {
+    return tiny_gemm<T>(size, a, b, out);
   }
   parallel_for(size.m, kGrain / (size.n * size.k) + 32, [&](std::int64_t begin, std::int64_t end) {
     gemm_rows<T>({end - begin, size.n, size.k}, a.at(begin, 0), b, out + begin * size.n, size.n);

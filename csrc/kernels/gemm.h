@@ -33,6 +33,9 @@ void gemm(GemmSize size, Matrix<const std::int64_t> a, Matrix<const std::int64_t
           std::int64_t* out);
 void gemm(GemmSize size, Matrix<const bool> a, Matrix<const bool> b, bool* out);
 
+// Whether this processor has the widest vectors the loops are written for.
+bool has_wide_vectors();
+
 // The parts of it: out (m, n) = or += a @ b, where a row of b is contiguous.
 template <class T>
 void multiply_block(GemmSize size, Matrix<const T> a, const T* b, std::int64_t b_row, T* out,
@@ -43,5 +46,10 @@ T dot(const T* a, std::int64_t a_step, const T* b, std::int64_t b_step, std::int
 template <class T>
 void combine_rows(const T* x, std::int64_t x_step, const T* rows, std::int64_t row, std::int64_t k,
                   std::int64_t n, T* out);
+
+// out[i] = row i times x, both contiguous.
+template <class T>
+void row_products(const T* matrix, std::int64_t row, const T* x, std::int64_t rows, std::int64_t n,
+                  T* out);
 
 }  // namespace wengert

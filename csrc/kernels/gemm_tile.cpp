@@ -7,6 +7,9 @@
 namespace wengert {
 namespace {
 
+constexpr std::int64_t kPanelRows = 256;
+constexpr std::int64_t kPadFrom = 8;  // rows that pay for copying columns
+
 template <class T, int bytes>
 struct Vector {
   static constexpr int kLanes = bytes / static_cast<int>(sizeof(T));
@@ -65,6 +68,29 @@ WENGERT_INLINE void column_strip(GemmSize size, Matrix<const T> a, const T* b, s
   }
 }
 
+// The last columns, fewer than a vector holds, with zeros beside them to fill one up.
+template <class T, int bytes, int rows>
+WENGERT_INLINE void padded_strip(GemmSize size, Matrix<const T> a, const T* b, std::int64_t b_row,
+                                 T* out, std::int64_t out_row, bool add) {
+  constexpr int lanes = Vector<T, bytes>::kLanes;
+  const auto columns = static_cast<std::size_t>(size.n) * sizeof(T);
+  alignas(64) T panel[kPanelRows * lanes];
+  std::memset(panel, 0, static_cast<std::size_t>(size.k) * bytes);
+  for (std::int64_t p = 0; p < size.k; ++p) std::memcpy(panel + p * lanes, b + p * b_row, columns);
+  alignas(64) T sums[rows * lanes] = {};
+  for (std::int64_t i = 0; i < size.m; i += rows) {
+    const std::int64_t count = size.m - i < rows ? size.m - i : rows;
+    for (std::int64_t r = 0; add && r < count; ++r) {
+      std::memcpy(sums + r * lanes, out + (i + r) * out_row, columns);
+    }
+    column_strip<T, bytes, rows, 1>({count, lanes, size.k}, a.at(i, 0), panel, lanes, sums, lanes,
+                                    add);
+    for (std::int64_t r = 0; r < count; ++r) {
+      std::memcpy(out + (i + r) * out_row, sums + r * lanes, columns);
+    }
+  }
+}
+
 // All columns: pairs of vectors, then what is left with shorter and shorter ones.
 template <class T, int bytes, int rows>
 WENGERT_INLINE void all_strips(GemmSize size, Matrix<const T> a, const T* b, std::int64_t b_row,
@@ -78,21 +104,24 @@ WENGERT_INLINE void all_strips(GemmSize size, Matrix<const T> a, const T* b, std
     column_strip<T, bytes, rows, 1>(size, a, b + j, b_row, out + j, out_row, add);
     j += lanes;
   }
-  if constexpr (bytes > 32) {
-    if (j + lanes / 2 <= size.n) {
-      column_strip<T, bytes / 2, rows, 1>(size, a, b + j, b_row, out + j, out_row, add);
-      j += lanes / 2;
+  const std::int64_t left = size.n - j;
+  const bool one_vector = (left & (left - 1)) == 0;  // of a shorter kind
+  if (!one_vector && size.m >= kPadFrom && size.k <= kPanelRows) {
+    padded_strip<T, bytes, rows>({size.m, left, size.k}, a, b + j, b_row, out + j, out_row, add);
+    return;
+  }
+  const auto strips = [&]<int shorter>() __attribute__((always_inline)) {
+    if constexpr (shorter < bytes) {
+      constexpr int few = Vector<T, shorter>::kLanes;
+      for (; j + few <= size.n; j += few) {
+        column_strip<T, shorter, rows, 1>(size, a, b + j, b_row, out + j, out_row, add);
+      }
     }
-  }
-  if constexpr (bytes > 16) {
-    constexpr int few = Vector<T, 16>::kLanes;
-    for (; j + few <= size.n; j += few) {
-      column_strip<T, 16, rows, 1>(size, a, b + j, b_row, out + j, out_row, add);
-    }
-  }
-  for (; j < size.n; ++j) {
-    column_strip<T, sizeof(T), rows, 1>(size, a, b + j, b_row, out + j, out_row, add);
-  }
+  };
+  strips.template operator()<32>();
+  strips.template operator()<16>();
+  if constexpr (sizeof(T) < 8) strips.template operator()<8>();
+  strips.template operator()<sizeof(T)>();
 }
 
 // The size of a tile suits the registers of each processor; it does not change the result.
@@ -121,8 +150,7 @@ struct Blocks {
   }
 
   static Function best() {
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("x86-64-v4")) return avx512;
+    if (has_wide_vectors()) return avx512;
     return __builtin_cpu_supports("x86-64-v3") ? avx2 : plain;
   }
 #else
@@ -172,7 +200,50 @@ struct Dots {
     }
   }
 
+  // out[i] = row i times x, which is contiguous as the rows are.
+  WENGERT_CLONES static void row_products(const T* matrix, std::int64_t row, const T* x,
+                                          std::int64_t rows, std::int64_t n, T* __restrict out) {
+    std::int64_t i = 0;
+    for (; i + 4 <= rows; i += 4) some_rows<4>(matrix + i * row, row, x, n, out + i);
+    for (; i < rows; ++i) some_rows<1>(matrix + i * row, row, x, n, out + i);
+  }
+
  private:
+  static constexpr int kRowLanes = 64 / sizeof(T);
+
+  // Every row is added up in the same way, whichever rows are its neighbours here.
+  template <int count>
+  WENGERT_INLINE static void some_rows(const T* matrix, std::int64_t row, const T* x,
+                                       std::int64_t n, T* __restrict out) {
+    using V = typename Vector<T, 64>::Type;
+    T totals[count] = {};
+    std::int64_t j = 0;
+    while (j + kRowLanes <= n) {
+      const std::int64_t end = n - j > kDotBlock ? j + kDotBlock : n;
+      V sums[count] = {};
+      for (; j + kRowLanes <= end; j += kRowLanes) {
+        const V factors = *reinterpret_cast<const V*>(x + j);
+        for (int r = 0; r < count; ++r) {
+          sums[r] += *reinterpret_cast<const V*>(matrix + r * row + j) * factors;
+        }
+      }
+      for (int r = 0; r < count; ++r) totals[r] += total_of(sums[r]);
+    }
+    for (; j < n; ++j) {
+      for (int r = 0; r < count; ++r) totals[r] += matrix[r * row + j] * x[j];
+    }
+    for (int r = 0; r < count; ++r) out[r] = totals[r];
+  }
+
+  WENGERT_INLINE static T total_of(const typename Vector<T, 64>::Type& sums) {
+    T lanes[kRowLanes];
+    std::memcpy(lanes, &sums, sizeof lanes);
+    for (int half = kRowLanes / 2; half > 0; half /= 2) {
+      for (int l = 0; l < half; ++l) lanes[l] += lanes[l + half];
+    }
+    return lanes[0];
+  }
+
   WENGERT_INLINE static T block(const T* a, const T* b, std::int64_t n) {
     T lanes[kDotLanes] = {};
     std::int64_t i = 0;
@@ -190,6 +261,18 @@ struct Dots {
 };
 
 }  // namespace
+
+bool has_wide_vectors() {
+#ifdef WENGERT_HAS_CLONES
+  static const bool answer = [] {
+    __builtin_cpu_init();
+    return static_cast<bool>(__builtin_cpu_supports("x86-64-v4"));
+  }();
+  return answer;
+#else
+  return false;
+#endif
+}
 
 template <class T>
 void multiply_block(GemmSize size, Matrix<const T> a, const T* b, std::int64_t b_row, T* out,
@@ -217,6 +300,16 @@ void combine_rows(const T* x, std::int64_t x_step, const T* rows, std::int64_t r
   Dots<T>::rows(x, x_step, rows, row, k, n, out);
 }
 
+template <class T>
+void row_products(const T* matrix, std::int64_t row, const T* x, std::int64_t rows, std::int64_t n,
+                  T* out) {
+  Dots<T>::row_products(matrix, row, x, rows, n, out);
+}
+
+template void row_products(const float*, std::int64_t, const float*, std::int64_t, std::int64_t,
+                           float*);
+template void row_products(const double*, std::int64_t, const double*, std::int64_t, std::int64_t,
+                           double*);
 template void multiply_block(GemmSize, Matrix<const float>, const float*, std::int64_t, float*,
                              std::int64_t, bool);
 template void multiply_block(GemmSize, Matrix<const double>, const double*, std::int64_t, double*,

@@ -28,6 +28,12 @@ struct Offsets {
     return !outside;
   }
 
+  WENGERT_CLONES static bool any_negative(const std::int64_t* index, std::int64_t n) {
+    std::int64_t signs = 0;
+    for (std::int64_t i = 0; i < n; ++i) signs |= index[i];
+    return signs < 0;
+  }
+
   // offsets[i] = or += step * index[i], counted from the end if negative.
   WENGERT_CLONES static void add(const std::int64_t* index, std::int64_t n, std::int64_t extent,
                                  std::int64_t step, bool first, std::int64_t* __restrict offsets) {
@@ -45,18 +51,27 @@ void check_fit(const std::int64_t* index, std::int64_t n, std::int64_t extent, i
   }
 }
 
-// How far into `x`, in elements, the index arrays point (int64).
-Array offsets_of(const Array& x, int first, const std::vector<Array>& indices) {
+// Where the index arrays point: so many steps, of so many elements each, into `x`.
+struct Places {
+  Array offsets;
+  std::int64_t step = 1;
+};
+
+Places places_of(const Array& x, int first, const std::vector<Array>& indices) {
   const std::int64_t n = indices[0].size();
-  const Array offsets = empty(DType::kInt64, {n});
+  Places places;
   for (int k = 0; k < static_cast<int>(indices.size()); ++k) {
     const Array index = contiguous(indices[static_cast<std::size_t>(k)]);
     const auto* data = index.as<const std::int64_t>();
     check_fit(data, n, x.shape[first + k], first + k);
+    if (indices.size() == 1 && !Offsets::any_negative(data, n)) {
+      return {index, x.strides[first]};  // nothing to be computed and stored
+    }
+    if (k == 0) places.offsets = empty(DType::kInt64, {n});
     Offsets::add(data, n, x.shape[first + k], x.strides[first + k], k == 0,
-                 offsets.as<std::int64_t>());
+                 places.offsets.as<std::int64_t>());
   }
-  return offsets;
+  return places;
 }
 
 Dims part(const Dims& dims, int begin, int end) {
@@ -75,7 +90,7 @@ Dims picked_shape(const Array& x, int first, const std::vector<Array>& indices) 
 // of `x`. Steps are in bytes: first those of packed, then those of x.
 struct Picks {
   Picks(const Array& x, int first, const std::vector<Array>& indices)
-      : offsets(offsets_of(x, first, indices)), picked(offsets.size()) {
+      : places(places_of(x, first, indices)), picked(indices[0].size()) {
     const int last = first + static_cast<int>(indices.size());
     outer_axes = axes_of(x, 0, first);
     inner_axes = axes_of(x, last, x.ndim());
@@ -95,7 +110,7 @@ struct Picks {
   }
   std::int64_t work() const { return outer * picked * inner; }
 
-  Array offsets;
+  Places places;
   std::int64_t picked;
   Nest<2> outer_axes;
   Nest<2> inner_axes;
@@ -149,7 +164,7 @@ struct Transfer {
   // The elements [begin, end) of (outer, picked).
   static void run(const Picks& picks, char* packed, char* x, std::int64_t begin, std::int64_t end,
                   Band band) {
-    const auto* offsets = picks.offsets.as<const std::int64_t>();
+    const auto* offsets = picks.places.offsets.as<const std::int64_t>();
     while (begin < end) {
       const std::int64_t first = begin % picks.picked;
       const std::int64_t count = std::min(end - begin, picks.picked - first);
@@ -157,9 +172,9 @@ struct Transfer {
       T* from = reinterpret_cast<T*>(packed) + begin * picks.inner;
       T* to = reinterpret_cast<T*>(x + outer.offset[1]);
       if (picks.single()) {
-        elements(from, to, offsets + first, count);
+        elements(from, to, offsets + first, picks.places.step, count);
       } else if (picks.rows_are_contiguous()) {
-        rows(from, to, offsets + first, count, picks.inner, band);
+        rows(from, to, offsets + first, picks.places.step, count, picks.inner, band);
       } else {
         strided_rows(picks, from, to, offsets + first, count, band);
       }
@@ -168,17 +183,21 @@ struct Transfer {
   }
 
  private:
-  WENGERT_CLONES static void elements(T* packed, T* x, const std::int64_t* offsets,
-                                      std::int64_t count) {
-    for (std::int64_t p = 0; p < count; ++p) Move::apply(packed[p], x[offsets[p]]);
+  static void elements(T* packed, T* x, const std::int64_t* offsets, std::int64_t step,
+                       std::int64_t count) {
+    if (step == 1) {
+      for (std::int64_t p = 0; p < count; ++p) Move::apply(packed[p], x[offsets[p]]);
+    } else {
+      for (std::int64_t p = 0; p < count; ++p) Move::apply(packed[p], x[offsets[p] * step]);
+    }
   }
 
-  WENGERT_CLONES static void rows(T* packed, T* x, const std::int64_t* offsets, std::int64_t count,
-                                  std::int64_t inner, Band band) {
+  WENGERT_CLONES static void rows(T* packed, T* x, const std::int64_t* offsets, std::int64_t step,
+                                  std::int64_t count, std::int64_t inner, Band band) {
     for (std::int64_t p = 0; p < count; ++p, packed += inner) {
       if (!band.holds(offsets[p])) continue;
       T* __restrict from = packed;
-      T* __restrict to = x + offsets[p];
+      T* __restrict to = x + offsets[p] * step;
       for (std::int64_t i = 0; i < inner; ++i) Move::apply(from[i], to[i]);
     }
   }
@@ -190,7 +209,7 @@ struct Transfer {
     for (std::int64_t p = 0; p < count; ++p, packed += picks.inner) {
       if (!band.holds(offsets[p])) continue;
       const std::array<char*, 2> start = {reinterpret_cast<char*>(packed),
-                                          reinterpret_cast<char*>(x + offsets[p])};
+                                          reinterpret_cast<char*>(x + offsets[p] * picks.places.step)};
       walk_from<2>(nest, nest.ndim - 1, start, [&](const std::array<char*, 2>& at) {
         for (std::int64_t i = 0; i < last.extent; ++i) {
           Move::apply(*reinterpret_cast<T*>(at[0] + i * last.step[0]),
@@ -226,7 +245,7 @@ void put(const Picks& picks, const Array& packed, const Array& x) {
                  [&](std::int64_t begin, std::int64_t end) { run(begin, end, kEverything); });
     return;
   }
-  const auto* offsets = picks.offsets.as<const std::int64_t>();
+  const auto* offsets = picks.places.offsets.as<const std::int64_t>();
   const auto [low, high] = std::minmax_element(offsets, offsets + picks.picked);
   const std::int64_t first = *low;
   const std::int64_t width = (*high - first) / threads + 1;

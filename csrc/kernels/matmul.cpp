@@ -10,8 +10,13 @@ namespace {
 
 GemmHook gemm_hook = nullptr;
 
-// From here on the hook's library beats the time it takes to call it.
-constexpr std::int64_t kHookFrom = 64 * 64 * 64;
+constexpr std::int64_t kGrain = 200'000;  // multiplications worth a thread
+
+// From here on a library that fuses multiplication and addition is faster, even on vectors half as
+// wide; with narrow ones that is so from the point where calling it no longer counts.
+std::int64_t hook_from() {
+  return has_wide_vectors() ? 512 * 512 * 512 : 80 * 80 * 80;
+}
 
 // Both operands with two axes at least, of which the last two are multiplied.
 struct Product {
@@ -65,10 +70,16 @@ void multiply_all(const Product& product, const Array& result) {
   const Array a = batch_view(product.a, product.batch);
   const Array b = batch_view(product.b, product.batch);
   const Nest<3> nest = make_nest<3>({&out, &a, &b});
-  const Unlocked unlocked(result.size() * size.k / 8);
-  walk(nest, nest.ndim, [&](const std::array<char*, 3>& at) {
-    gemm(size, matrix_of<T>(product.a, at[1]), matrix_of<T>(product.b, at[2]),
-         reinterpret_cast<T*>(at[0]));
+  const std::int64_t work = size.m * size.n * size.k;
+  const std::int64_t count = nest.size();
+  const Unlocked unlocked(count * work / 8);
+  parallel_for(count, kGrain / work + 1, [&](std::int64_t begin, std::int64_t end) {
+    Cursor<3> at(nest, nest.ndim, begin);
+    for (std::int64_t i = begin; i < end; ++i, at.next()) {
+      gemm(size, matrix_of<T>(product.a, nest.data[1] + at.offset[1]),
+           matrix_of<T>(product.b, nest.data[2] + at.offset[2]),
+           reinterpret_cast<T*>(nest.data[0] + at.offset[0]));
+    }
   });
 }
 
@@ -82,7 +93,7 @@ Array matrix_view(const Array& array, char* data) {
 
 bool multiply_by_hook(const Product& product, const Array& result) {
   const GemmSize size = product.size;
-  const bool large = size.m * size.n * size.k >= kHookFrom && size.m > 1 && size.n > 1;
+  const bool large = size.m * size.n * size.k >= hook_from() && size.m > 1 && size.n > 1;
   if (!gemm_hook || !large || !is_floating(result.dtype)) return false;
   const Array out = contiguous_batch(product, result);
   const Array a = batch_view(product.a, product.batch);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/clones.h"
 #include "kernels/index.h"
@@ -14,12 +15,23 @@ struct Mask {
   }
 };
 
-// Writes where a row is true, and returns how many times that is. There is always room for one
-// more, so that nothing depends on a branch the processor cannot foresee.
+// Writes where a row is true, and returns how many times that is; `room` times at most. An index is
+// written before it is known to be wanted, so that nothing depends on a branch that the processor
+// cannot foresee.
 std::int64_t write_columns(const std::uint8_t* row, std::int64_t n, std::int64_t* where,
                            std::int64_t room) {
+  constexpr std::int64_t word = 8;
   std::int64_t count = 0;
-  for (std::int64_t i = 0; i < n && count < room; ++i) {
+  std::int64_t i = 0;
+  for (; i + word <= n && count + word <= room; i += word) {
+    std::uint64_t bytes;
+    std::memcpy(&bytes, row + i, sizeof bytes);
+    for (std::int64_t k = 0; bytes != 0 && k < word; ++k) {
+      where[count] = i + k;
+      count += row[i + k] != 0;
+    }
+  }
+  for (; i < n && count < room; ++i) {
     where[count] = i;
     count += row[i] != 0;
   }

@@ -23,6 +23,10 @@ struct Sum {
   static constexpr Part identity() { return 0; }
   WENGERT_INLINE static Part load(In x) { return static_cast<Part>(x); }
   WENGERT_INLINE static Part join(Part a, Part b) { return a + b; }
+  WENGERT_INLINE static Part join_eight(Part a, Part b, Part c, Part d, Part e, Part f, Part g,
+                                        Part h) {
+    return join_pairs<Sum>(a, b, c, d, e, f, g, h);
+  }
   // One rounding instead of many.
   static Part repeat(Part a, std::int64_t times) {
     if constexpr (std::is_same_v<T, float>) {
@@ -42,6 +46,10 @@ struct Product {
   static constexpr Part identity() { return 1; }
   WENGERT_INLINE static Part load(In x) { return static_cast<Part>(x); }
   WENGERT_INLINE static Part join(Part a, Part b) { return a * b; }
+  WENGERT_INLINE static Part join_eight(Part a, Part b, Part c, Part d, Part e, Part f, Part g,
+                                        Part h) {
+    return join_pairs<Product>(a, b, c, d, e, f, g, h);
+  }
   static Part repeat(Part a, std::int64_t) { return a; }
 };
 
