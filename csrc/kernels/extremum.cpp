@@ -1,5 +1,6 @@
 #include <stdexcept>
 
+#include "kernels/copy.h"
 #include "kernels/fold.h"
 #include "kernels/reduce.h"
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "kernels/clones.h"
+#include "kernels/copy.h"
 #include "kernels/index.h"
 
 namespace wengert {
