@@ -51,19 +51,28 @@ void fill_operand(const Operation& operation, PyObject* object, Operand* operand
                   Py_TYPE(object)->tp_name + "'");
 }
 
+// The usual call: one tensor and nothing else.
+PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_t flags, PyObject* keywords);
+
+PyObject* call_unary(PyObject* callable, PyObject* const* args, std::size_t flags, PyObject* keywords) {
+  if (PyVectorcall_NARGS(flags) != 1 || keywords || !is_exact_tensor(args[0])) {
+    return call_elementwise(callable, args, flags, keywords);
+  }
+  const Operation& op = *self_of(callable)->operation;
+  Node* node = node_of(args[0]);
+  return guarded([&] {
+    if (is_plain_scalar(node) && thread_state.error_mode == 0) [[likely]] {
+      return wrap_new(apply_scalar(op, node, node->value));
+    }
+    return wrap(apply(op, Operand(node)));
+  });
+}
+
 PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_t flags, PyObject* keywords) {
   const CallableObject* self = self_of(callable);
   const Operation& op = *self->operation;
   const Py_ssize_t count = PyVectorcall_NARGS(flags);
   return guarded([&]() -> PyObject* {
-    if (count == 1 && !keywords && op.arity == 1 && is_exact_tensor(args[0])) {
-      Node* node = node_of(args[0]);
-      if (op.scalar1 && is_plain_scalar(node) && thread_state.error_mode == 0 &&
-          op.kind != OperationKind::kComparison) {
-        return wrap_new(apply_scalar(op, node, node->value));
-      }
-      return wrap(apply(op, Operand(node)));
-    }
     refuse_keywords(op.name, keywords);
     expect_count(self, count);
     Operand x(0.0);
@@ -200,7 +209,8 @@ void add_names(py::module_& module, const std::string& name, const std::vector<s
 void add_elementwise(py::module_& module, const Operation& op) {
   const char* signature = op.arity == 1 ? "(x, /)" : "(x, y, /)";
   py::object callable = make(op.name, op.doc, signature);
-  self_of(callable.ptr())->call = call_elementwise;
+  const bool has_scalars = op.scalar1 && op.kind != OperationKind::kComparison;
+  self_of(callable.ptr())->call = has_scalars ? call_unary : call_elementwise;
   self_of(callable.ptr())->operation = &op;
   add_names(module, op.name, op.aliases, callable, true);
   if (op.kind == OperationKind::kComparison) return;

@@ -39,7 +39,10 @@ IndexItem array_item(PyObject* object) {
 
 IndexItem item_of(PyObject* object) {
   IndexItem item;
-  if (PySlice_Check(object)) {
+  if (PyLong_CheckExact(object)) {  // before the questions below, which cost more than indexing does
+    item.kind = IndexItem::kInteger;
+    item.integer = to_integer(object, "index");
+  } else if (PySlice_Check(object)) {
     auto* slice = reinterpret_cast<PySliceObject*>(object);
     item.start = bound(slice->start);
     item.stop = bound(slice->stop);

@@ -18,7 +18,7 @@ constexpr Named kAdd{"add"}, kSubtract{"subtract"}, kMultiply{"multiply"}, kDivi
     kInvert{"invert"}, kSquare{"square"};
 
 template <const Named& kName>
-const Operation& the() {
+[[gnu::always_inline]] inline const Operation& the() {
   static const Operation& op = operation(kName.name);
   return op;
 }
@@ -42,7 +42,7 @@ PyObject* general(const Operation& op, PyObject* a, PyObject* b) {
 }
 
 // A plain inline tensor or a float; false for anything else.
-inline bool scalar_operand(PyObject* object, Node** node, double* number) {
+[[gnu::always_inline]] inline bool scalar_operand(PyObject* object, Node** node, double* number) {
   if (is_exact_tensor(object)) {
     *node = node_of(object);
     *number = (*node)->value;

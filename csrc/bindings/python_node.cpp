@@ -4,6 +4,7 @@
 
 #include "bindings/convert.h"
 #include "engine/backward.h"
+#include "kernels/copy.h"
 
 namespace wengert::bindings {
 
@@ -286,7 +287,7 @@ py::list run(const py::sequence& outputs, const py::sequence& grads, const py::o
   request.create_graph = create_graph;
   request.accumulate = accumulate;
   py::list results;
-  for (const Value& grad : run_backward(request)) {
+  for (const Value& grad : run_backward(std::move(request))) {
     results.append(py::reinterpret_steal<py::object>(wrap_or_none(grad)));
   }
   return results;

@@ -49,7 +49,7 @@ PyObject* allocate_handle();
 }  // namespace detail
 
 // Of a node made just now, which has no handle yet.
-inline PyObject* wrap_new(Value value) {
+[[gnu::always_inline]] inline PyObject* wrap_new(Value value) {
   TensorObject* handle = detail::free_handles;
   PyObject* object;
   if (handle) [[likely]] {

@@ -45,14 +45,12 @@ Value apply(const Operation& operation, std::vector<Value> inputs,
 void record(const Operation& operation, const Value& result, const std::vector<Value>& inputs,
             std::shared_ptr<Attributes> attributes);
 
-// The dtype an elementwise operation computes in.
-DType compute_dtype(const Operation& operation, const Operand* operands, int count);
-
 // Note [Scalar fast path]: inline values or numbers (null node) only, nothing unusual switched on. The whole
 // of it is inlined into the type slots, because a call more is a tenth of what an operation on two
 // floats costs. What needs no gradient is only a number to its consumer.
 namespace detail {
-inline unsigned set_scalar_input(Node* node, int i, Node* input, double number, unsigned saves) {
+[[gnu::always_inline]] inline unsigned set_scalar_input(Node* node, int i, Node* input, double number,
+                                                        unsigned saves) {
   if (!input || !input->requires_grad()) {
     node->inputs[i].number = number;
     return static_cast<unsigned>(kNumber0) << i;
@@ -64,7 +62,8 @@ inline unsigned set_scalar_input(Node* node, int i, Node* input, double number, 
 }
 }  // namespace detail
 
-inline Value apply_scalars(const Operation& operation, Node* a, double x, Node* b, double y) {
+[[gnu::always_inline]] inline Value apply_scalars(const Operation& operation, Node* a, double x,
+                                                  Node* b, double y) {
   Node* node = detail::new_scalar_node(operation.scalar2(x, y));
   const unsigned need = (a && a->requires_grad() ? 1U : 0U) | (b && b->requires_grad() ? 2U : 0U);
   if (need && thread_state.grad_enabled) {
@@ -78,7 +77,7 @@ inline Value apply_scalars(const Operation& operation, Node* a, double x, Node* 
   return Value::adopt(node);
 }
 
-inline Value apply_scalar(const Operation& operation, Node* a, double x) {
+[[gnu::always_inline]] inline Value apply_scalar(const Operation& operation, Node* a, double x) {
   Node* node = detail::new_scalar_node(operation.scalar1(x));
   if (a->requires_grad() && thread_state.grad_enabled) {
     const unsigned flags = operation.saves[1] | kInline | kRequiresGrad;

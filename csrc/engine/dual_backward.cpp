@@ -44,9 +44,9 @@ BackwardRequest tangent_request(const BackwardRequest& request, const BackwardRe
 
 // Note [Forward over reverse]: the tangent of a recorded result is recorded too, as a function of the same
 // primals. So the tangent of a gradient is the gradient of the tangent: a second pass gives it.
-std::vector<Value> run_backward(const BackwardRequest& request) {
+std::vector<Value> run_backward(BackwardRequest request) {
   const int level = std::max({level_in(request.outputs), level_in(request.grads), level_in(request.inputs)});
-  if (level == 0) return run_plain_backward(request);
+  if (level == 0) return run_plain_backward(std::move(request));
   if (request.accumulate) {
     throw std::runtime_error(
         "backward: the output carries a forward-mode tangent, which cannot be accumulated into grad; use "

@@ -74,10 +74,27 @@ void destroy(Node* node) {
   draining = false;
 }
 
+void let_go(Node* node) {
+  unhold(node);
+  drop(node);
+}
+
 Value make_array(Array array) {
   auto* node = new (array_nodes.take()) ArrayNode;
   node->array = std::move(array);
   return Value::adopt(node);
+}
+
+Value make_empty(DType dtype, const Dims& shape) {
+  auto* node = new (array_nodes.take()) ArrayNode;
+  Value result = Value::adopt(node);
+  Array& array = node->array;
+  array.dtype = dtype;
+  array.shape = shape;
+  array.strides = contiguous_strides(shape);
+  array.storage = allocate(static_cast<std::size_t>(shape.product()) * item_size(dtype));
+  array.data = array.storage->data;
+  return result;
 }
 
 Value make_value(Array array) {
@@ -85,11 +102,6 @@ Value make_value(Array array) {
     return make_scalar(*array.as<double>());
   }
   return make_array(std::move(array));
-}
-
-const Dims& Value::shape() const {
-  static const Dims scalar_shape{};
-  return node_->is_inline() ? scalar_shape : node_->as_array()->array.shape;
 }
 
 Array Value::array() const {

@@ -90,8 +90,17 @@ struct ArrayNode : Node {
   std::uint32_t holders = 1;
 };
 
+inline const Dims scalar_shape{};
+
 ArrayNode* Node::as_array() { return static_cast<ArrayNode*>(this); }
 const ArrayNode* Node::as_array() const { return static_cast<const ArrayNode*>(this); }
+
+inline DType dtype_of(const Node* node) {
+  return node->is_inline() ? DType::kFloat64 : node->as_array()->array.dtype;
+}
+inline const Dims& shape_of(const Node* node) {
+  return node->is_inline() ? scalar_shape : node->as_array()->array.shape;
+}
 
 void destroy(Node* node);  // of which the last reference has gone
 
@@ -107,6 +116,8 @@ inline void unhold(Node* node) {
     node->as_array()->array.data = nullptr;
   }
 }
+
+void let_go(Node* node);  // of a reference and a hold
 
 // A counted reference to a node that also keeps its value. Null is a Value of nothing.
 class Value {
@@ -125,10 +136,7 @@ class Value {
     return *this;
   }
   ~Value() {
-    if (node_) {
-      unhold(node_);
-      drop(node_);
-    }
+    if (node_) let_go(node_);
   }
   // Takes over a reference and a hold that the caller has.
   static Value adopt(Node* node) {
@@ -142,8 +150,8 @@ class Value {
   Node* operator->() const { return node_; }
   explicit operator bool() const { return node_ != nullptr; }
 
-  DType dtype() const { return node_->is_inline() ? DType::kFloat64 : node_->as_array()->array.dtype; }
-  const Dims& shape() const;
+  DType dtype() const { return dtype_of(node_); }
+  const Dims& shape() const { return shape_of(node_); }
   int ndim() const { return node_->is_inline() ? 0 : node_->as_array()->array.ndim(); }
   std::int64_t size() const { return node_->is_inline() ? 1 : node_->as_array()->array.size(); }
   bool requires_grad() const { return node_->requires_grad(); }
@@ -192,14 +200,15 @@ namespace detail {
 extern constinit SlabPool scalar_nodes;
 
 // A leaf with one reference. All 64 bytes are written at once: what is zero now stays so for most nodes.
-inline Node* new_scalar_node(double value) {
+[[gnu::always_inline]] inline Node* new_scalar_node(double value) {
   return new (scalar_nodes.take()) Node{.flags = kInline, .value = value};
 }
 }  // namespace detail
 
 // float64, 0-d, inline
 inline Value make_scalar(double value) { return Value::adopt(detail::new_scalar_node(value)); }
-Value make_array(Array array);    // an array node, of any dtype and shape
+Value make_array(Array array);                      // an array node, of any dtype and shape
+Value make_empty(DType dtype, const Dims& shape);  // the same, contiguous, not initialised
 
 // As make_array, but 0-d float64 becomes inline. What operations return.
 Value make_value(Array array);

@@ -62,6 +62,7 @@ struct Operation {
   Derivative derivatives[2];
   std::uint16_t saves[4] = {};        // flags, by which of the two inputs require grad
   void (*scalar_backward)(Node* node, double g) = nullptr;
+  // Looks at the operands before a loop runs on them; not called where all are floating.
   void (*check)(const Operation& operation, const Array& x, const Array& y) = nullptr;
 
   // Structural. `forward` computes a result; `backward` is written in operations, so that it differentiates
@@ -75,13 +76,14 @@ struct Operation {
 
 // The table. Records are added while the extension loads and never move.
 Operation& add_operation(Operation record);
-const Operation& operation(std::uint16_t id);
+inline constexpr int kMaxOperations = 512;
+extern const Operation* operation_table[kMaxOperations];  // by id
+inline const Operation& operation(std::uint16_t id) { return *operation_table[id]; }
 const Operation& operation(const std::string& name);  // throws std::out_of_range
 const Operation* find_operation(const std::string& name);
 int operation_count();
 
 // The hot loop's own copy of `scalar_backward`, by operation id.
-inline constexpr int kMaxOperations = 512;
 extern void (*scalar_backward_table[kMaxOperations])(Node*, double);
 
 // Errors that become Python's TypeError; ValueError and IndexError are std::invalid_argument and

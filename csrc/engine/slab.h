@@ -20,7 +20,7 @@ class SlabPool {
   SlabPool(const SlabPool&) = delete;
   SlabPool& operator=(const SlabPool&) = delete;
 
-  void* take() {
+  [[gnu::always_inline]] void* take() {
 #ifdef __SANITIZE_ADDRESS__
     ++live_;
     return ::operator new(size_, std::align_val_t{64});  // so that use after free is seen

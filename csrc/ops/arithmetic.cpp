@@ -1,4 +1,5 @@
 // + - * / // % ** and their relatives.
+#include "kernels/copy.h"
 #include "kernels/reduce.h"
 #include "ops/elementwise.h"
 #include "ops/operations.h"
