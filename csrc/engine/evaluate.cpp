@@ -93,7 +93,14 @@ Value evaluate_arrays(const Operation& operation, const Operand* operands, int c
       in[i] = number_input(x, compute, &numbers[i]);
     }
   }
-  if (operation.check) operation.check(operation, arrays[0], arrays[1]);
+  if (operation.check && !is_floating(compute)) {
+    for (int i = 0; i < count; ++i) {
+      if (arrays[i].storage) continue;
+      arrays[i] = empty(DType::kInt64, Dims{});
+      *arrays[i].as<std::int64_t>() = operands[i].integer;
+    }
+    operation.check(operation, arrays[0], arrays[1]);
+  }
   if (thread_state.error_mode) check_elements(operation, count, in, shape, compute);
   const bool compares = operation.kind == OperationKind::kComparison;
   Array out = empty(compares ? DType::kBool : compute, shape);
@@ -121,10 +128,7 @@ DType compute_dtype(const Operation& operation, const Operand* operands, int cou
   if (any_weak && weak == Operand::kFloat && !is_floating(dtype)) dtype = DType::kFloat64;
   if (any_weak && weak == Operand::kInt && dtype == DType::kBool) dtype = DType::kInt64;
   if (operation.kind == OperationKind::kReal && !is_floating(dtype)) return DType::kFloat64;
-  // Booleans count as numbers where the operation has no meaning of its own for them.
-  const bool has_loop = operation.loops[static_cast<std::size_t>(dtype)] != nullptr;
-  if (!has_loop && dtype == DType::kInt32) return DType::kInt64;
-  return dtype;
+  return dtype == DType::kBool && operation.counts_bools ? DType::kInt64 : dtype;
 }
 
 double number_of(const Operand& x) {

@@ -51,6 +51,7 @@ struct Operation {
   std::vector<std::pair<double, double>> domain;  // of each input, for samples
   bool is_public = true;
   bool is_linear = false;             // its forward mode is itself
+  bool counts_bools = false;          // two bools are computed as int64
   OperationKind kind = OperationKind::kStructural;
   int arity = 0;
   std::uint16_t id = 0;
@@ -62,7 +63,7 @@ struct Operation {
   Derivative derivatives[2];
   std::uint16_t saves[4] = {};        // flags, by which of the two inputs require grad
   void (*scalar_backward)(Node* node, double g) = nullptr;
-  // Looks at the operands before a loop runs on them; not called where all are floating.
+  // Refuses inputs by their values; called for integers only, a number being an array without axes.
   void (*check)(const Operation& operation, const Array& x, const Array& y) = nullptr;
 
   // Structural. `forward` computes a result; `backward` is written in operations, so that it differentiates
