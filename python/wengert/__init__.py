@@ -4,7 +4,7 @@
 >>> x = wg.tensor(2.0, requires_grad=True)
 >>> y = x**2 + wg.sin(x)
 >>> y.backward()
->>> round(x.grad.item(), 4)
+>>> print(f"{x.grad.item():.4f}")
 3.5839
 """
 
