@@ -2,19 +2,7 @@
 
 #include <vector>
 
-#include "kernels/copy.h"
-
 namespace wengert {
-
-bool Array::is_contiguous() const {
-  std::int64_t expected = 1;
-  for (int i = ndim() - 1; i >= 0; --i) {
-    if (shape[i] == 0) return true;
-    if (shape[i] != 1 && strides[i] != expected) return size() == 0;
-    expected *= shape[i];
-  }
-  return true;
-}
 
 bool Array::is_non_overlapping() const {
   std::vector<std::pair<std::int64_t, std::int64_t>> axes;  // (stride, extent)
@@ -48,12 +36,6 @@ Array empty(DType dtype, const Dims& shape) {
   result.strides = contiguous_strides(shape);
   result.storage = allocate(static_cast<std::size_t>(shape.product()) * item_size(dtype));
   result.data = result.storage->data;
-  return result;
-}
-
-Array full(DType dtype, const Dims& shape, double value) {
-  Array result = empty(dtype, shape);
-  fill(result, value);
   return result;
 }
 
@@ -132,21 +114,6 @@ Array reshaped_view(const Array& array, const Dims& shape) {
     left /= shape[i];
   }
   return with_layout(array, shape, std::move(strides));
-}
-
-Array contiguous(const Array& array) { return array.is_contiguous() ? array : copy_of(array); }
-
-Array copy_of(const Array& array) {
-  Array result = empty(array.dtype, array.shape);
-  copy(result, array);
-  return result;
-}
-
-Array cast(const Array& array, DType dtype) {
-  if (array.dtype == dtype) return array;
-  Array result = empty(dtype, array.shape);
-  copy(result, array);
-  return result;
 }
 
 bool broadcast_shapes(const Dims& a, const Dims& b, Dims* result) {

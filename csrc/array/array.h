@@ -24,7 +24,15 @@ struct Array {
   T* as() const {
     return static_cast<T*>(data);
   }
-  bool is_contiguous() const;
+  bool is_contiguous() const {
+    std::int64_t expected = 1;
+    for (int i = ndim() - 1; i >= 0; --i) {
+      if (shape[i] == 0) return true;
+      if (shape[i] != 1 && strides[i] != expected) return size() == 0;
+      expected *= shape[i];
+    }
+    return true;
+  }
   // No element of the buffer is reached by two indices.
   bool is_non_overlapping() const;
 };
@@ -33,7 +41,6 @@ Dims contiguous_strides(const Dims& shape);
 
 // Not initialised.
 Array empty(DType dtype, const Dims& shape);
-Array full(DType dtype, const Dims& shape, double value);
 
 // Views. The caller has checked that they fit.
 Array with_layout(const Array& array, Dims shape, Dims strides, std::int64_t offset = 0);
@@ -41,13 +48,6 @@ Array broadcast_view(const Array& array, const Dims& shape);
 Array permuted_view(const Array& array, const Dims& axes);
 // The same elements in another shape without copying, if strides allow; data is null if they don't.
 Array reshaped_view(const Array& array, const Dims& shape);
-
-// A contiguous array of the same elements; the same one if it is contiguous already.
-Array contiguous(const Array& array);
-// A contiguous copy, always with a storage of its own.
-Array copy_of(const Array& array);
-// Converts element by element: as NumPy's astype. Shares when the dtype is the same.
-Array cast(const Array& array, DType dtype);
 
 // The shape NumPy's rules give two operands; false if they don't fit.
 bool broadcast_shapes(const Dims& a, const Dims& b, Dims* result);

@@ -8,9 +8,15 @@ void Dims::grow(int size) {
   const int capacity = std::max(size, 2 * capacity_);
   auto* bigger = new std::int64_t[static_cast<std::size_t>(capacity)];
   std::copy(begin(), end(), bigger);
-  if (capacity_ > kInline) delete[] heap_;
-  heap_ = bigger;
+  if (capacity_ > kInline) delete[] body_.heap;
+  body_.heap = bigger;
   capacity_ = capacity;
+}
+
+void Dims::assign_long(const Dims& other) {
+  if (this == &other) return;
+  resize(other.size_);
+  std::copy(other.begin(), other.end(), begin());
 }
 
 std::string Dims::to_string() const {

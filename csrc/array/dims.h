@@ -26,15 +26,22 @@ class Dims {
     resize(static_cast<int>(last - first));
     std::copy(first, last, begin());
   }
+  // Short lists, nearly all there are, are copied as the block of memory they are: no loop, no call.
   Dims(const Dims& other) {
-    resize(other.size_);
-    copy_from(other);
+    if (other.capacity_ > kInline) {
+      assign_long(other);
+    } else {
+      size_ = other.size_;
+      body_ = other.body_;
+    }
   }
   Dims(Dims&& other) noexcept { take(other); }
   Dims& operator=(const Dims& other) {
-    if (this != &other) {
-      resize(other.size_);
-      copy_from(other);
+    if (other.capacity_ > kInline || capacity_ > kInline) {
+      assign_long(other);
+    } else {
+      size_ = other.size_;
+      body_ = other.body_;
     }
     return *this;
   }
@@ -49,8 +56,8 @@ class Dims {
 
   int size() const { return size_; }
   bool empty() const { return size_ == 0; }
-  std::int64_t* data() { return capacity_ > kInline ? heap_ : inline_; }
-  const std::int64_t* data() const { return capacity_ > kInline ? heap_ : inline_; }
+  std::int64_t* data() { return capacity_ > kInline ? body_.heap : body_.entries; }
+  const std::int64_t* data() const { return capacity_ > kInline ? body_.heap : body_.entries; }
   std::int64_t* begin() { return data(); }
   std::int64_t* end() { return data() + size_; }
   const std::int64_t* begin() const { return data(); }
@@ -79,7 +86,13 @@ class Dims {
   }
 
   bool operator==(const Dims& other) const {
-    return size_ == other.size_ && std::equal(begin(), end(), other.begin());
+    if (size_ != other.size_) return false;
+    const std::int64_t* mine = data();
+    const std::int64_t* theirs = other.data();
+    for (int i = 0; i < size_; ++i) {
+      if (mine[i] != theirs[i]) return false;
+    }
+    return true;
   }
 
   std::int64_t product() const {
@@ -92,30 +105,27 @@ class Dims {
 
  private:
   void grow(int size);
+  void assign_long(const Dims& other);
   void release() {
-    if (capacity_ > kInline) delete[] heap_;
+    if (capacity_ > kInline) delete[] body_.heap;
     capacity_ = kInline;
     size_ = 0;
   }
-  void copy_from(const Dims& other) { std::copy(other.begin(), other.end(), begin()); }
   void take(Dims& other) {
     size_ = other.size_;
     capacity_ = other.capacity_;
-    if (capacity_ > kInline) {
-      heap_ = other.heap_;
-      other.capacity_ = kInline;
-    } else {
-      std::copy(other.inline_, other.inline_ + size_, inline_);
-    }
+    body_ = other.body_;
+    other.capacity_ = kInline;
     other.size_ = 0;
   }
 
+  union Body {
+    std::int64_t entries[kInline];
+    std::int64_t* heap;
+  };
   int size_ = 0;
   int capacity_ = kInline;
-  union {
-    std::int64_t inline_[kInline];
-    std::int64_t* heap_;
-  };
+  Body body_ = {};
 };
 
 }  // namespace wengert

@@ -1,5 +1,7 @@
 #include "bindings/arguments.h"
 
+#include <array>
+
 #include "bindings/convert.h"
 
 namespace wengert::bindings {
@@ -39,11 +41,31 @@ bool to_flag(const FunctionRecord& function, const Parameter& parameter, PyObjec
   return PyObject_IsTrue(object) != 0;
 }
 
+// Exact ints of ordinary size; whatever else may be meant, and all errors, are left to to_integer and to_dims.
+bool plain_integer(PyObject* object, std::int64_t* integer) {
+  if (!PyLong_CheckExact(object)) return false;
+  int overflow = 0;
+  *integer = PyLong_AsLongLongAndOverflow(object, &overflow);
+  return overflow == 0;
+}
+
+bool plain_integers(PyObject* object, Dims* dims) {
+  if (!PyTuple_CheckExact(object)) {
+    *dims = Dims(1);
+    return plain_integer(object, dims->data());
+  }
+  *dims = Dims(static_cast<int>(PyTuple_GET_SIZE(object)));
+  for (int i = 0; i < dims->size(); ++i) {
+    if (!plain_integer(PyTuple_GET_ITEM(object, i), &(*dims)[i])) return false;
+  }
+  return true;
+}
+
 Argument convert(const FunctionRecord& function, const Parameter& parameter, PyObject* object) {
   Argument argument;
   if (object == Py_None && parameter.optional) return argument;
   argument.given = true;
-  const std::string what = function.name + ": " + parameter.name;
+  const auto what = [&] { return function.name + ": " + parameter.name; };
   switch (parameter.kind) {
     case ArgumentKind::kTensor: argument.value = to_value(object); break;
     case ArgumentKind::kOperand:
@@ -54,9 +76,13 @@ Argument convert(const FunctionRecord& function, const Parameter& parameter, PyO
       break;
     case ArgumentKind::kTensors: argument.values = convert_sequence(function, parameter, object); break;
     case ArgumentKind::kAxis:
-    case ArgumentKind::kInt: argument.integer = to_integer(object, what.c_str()); break;
+    case ArgumentKind::kInt:
+      if (!plain_integer(object, &argument.integer)) argument.integer = to_integer(object, what().c_str());
+      break;
     case ArgumentKind::kAxes:
-    case ArgumentKind::kShape: argument.dims = to_dims(object, what.c_str()); break;
+    case ArgumentKind::kShape:
+      if (!plain_integers(object, &argument.dims)) argument.dims = to_dims(object, what().c_str());
+      break;
     case ArgumentKind::kBool: argument.flag = to_flag(function, parameter, object); break;
     case ArgumentKind::kFloat: argument.number = to_number(function, parameter, object); break;
     case ArgumentKind::kDType: argument.dtype = to_dtype(object); break;
@@ -94,7 +120,9 @@ Arguments parse_arguments(const FunctionRecord& function, PyObject* const* args,
                           PyObject* keywords) {
   const auto& parameters = function.parameters;
   const std::size_t limit = parameters.size();
-  std::vector<PyObject*> given(limit, nullptr);
+  constexpr std::size_t kMaxParameters = 16;
+  if (limit > kMaxParameters) throw std::logic_error(function.name + ": too many parameters");
+  std::array<PyObject*, kMaxParameters> given{};
   py::object gathered;
   if (gathers_integers(function, count)) {
     const auto first = static_cast<Py_ssize_t>(limit) - 1;
@@ -117,6 +145,7 @@ Arguments parse_arguments(const FunctionRecord& function, PyObject* const* args,
     place = args[count + i];
   }
   Arguments arguments;
+  arguments.reserve(limit);
   for (std::size_t i = 0; i < limit; ++i) {
     if (given[i]) {
       arguments.push_back(convert(function, parameters[i], given[i]));

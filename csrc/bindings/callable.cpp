@@ -6,6 +6,7 @@
 
 #include "bindings/arguments.h"
 #include "bindings/convert.h"
+#include "bindings/in_place.h"
 
 namespace wengert::bindings {
 namespace {
@@ -50,18 +51,28 @@ void fill_operand(const Operation& operation, PyObject* object, Operand* operand
                   Py_TYPE(object)->tp_name + "'");
 }
 
+// The usual call: one tensor and nothing else.
+PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_t flags, PyObject* keywords);
+
+PyObject* call_unary(PyObject* callable, PyObject* const* args, std::size_t flags, PyObject* keywords) {
+  if (PyVectorcall_NARGS(flags) != 1 || keywords || !is_exact_tensor(args[0])) {
+    return call_elementwise(callable, args, flags, keywords);
+  }
+  const Operation& op = *self_of(callable)->operation;
+  Node* node = node_of(args[0]);
+  return guarded([&] {
+    if (is_plain_scalar(node) && thread_state.error_mode == 0) [[likely]] {
+      return wrap_new(apply_scalar(op, node, node->value));
+    }
+    return wrap(apply(op, Operand(node)));
+  });
+}
+
 PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_t flags, PyObject* keywords) {
   const CallableObject* self = self_of(callable);
   const Operation& op = *self->operation;
   const Py_ssize_t count = PyVectorcall_NARGS(flags);
   return guarded([&]() -> PyObject* {
-    if (count == 1 && !keywords && op.arity == 1 && is_exact_tensor(args[0])) {
-      Node* node = node_of(args[0]);
-      if (op.scalar1 && is_plain_scalar(node) && op.kind != OperationKind::kComparison) {
-        return wrap_new(apply_scalar(op, node, node->value));
-      }
-      return wrap(apply(op, Operand(node)));
-    }
     refuse_keywords(op.name, keywords);
     expect_count(self, count);
     Operand x(0.0);
@@ -100,11 +111,15 @@ PyObject* call_function(PyObject* callable, PyObject* const* args, std::size_t f
   const FunctionRecord& function = *self_of(callable)->function;
   return guarded([&]() -> PyObject* {
     const Arguments arguments = parse_arguments(function, args, PyVectorcall_NARGS(flags), keywords);
-    if (function.call) return wrap(function.call(arguments));
+    PyObject* source = PyVectorcall_NARGS(flags) > 0 && is_tensor(args[0]) ? args[0] : nullptr;
+    if (function.call) {
+      Value result = function.call(arguments);
+      return source ? wrap_view(std::move(result), source) : wrap(std::move(result));
+    }
     const std::vector<Value> results = function.call_many(arguments);
     PyObject* tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(results.size())));
     for (std::size_t i = 0; i < results.size(); ++i) {
-      PyTuple_SET_ITEM(tuple, static_cast<Py_ssize_t>(i), wrap(results[i]));
+      PyTuple_SET_ITEM(tuple, static_cast<Py_ssize_t>(i), source ? wrap_view(results[i], source) : wrap(results[i]));
     }
     return tuple;
   });
@@ -186,6 +201,7 @@ void add_names(py::module_& module, const std::string& name, const std::vector<s
   names.push_back(name);
   for (const std::string& each : names) {
     module.attr(each.c_str()) = callable;
+    module.attr("__all__").cast<py::list>().append(each);
     if (is_method) set_on_type(each, callable);
   }
 }
@@ -193,7 +209,8 @@ void add_names(py::module_& module, const std::string& name, const std::vector<s
 void add_elementwise(py::module_& module, const Operation& op) {
   const char* signature = op.arity == 1 ? "(x, /)" : "(x, y, /)";
   py::object callable = make(op.name, op.doc, signature);
-  self_of(callable.ptr())->call = call_elementwise;
+  const bool has_scalars = op.scalar1 && op.kind != OperationKind::kComparison;
+  self_of(callable.ptr())->call = has_scalars ? call_unary : call_elementwise;
   self_of(callable.ptr())->operation = &op;
   add_names(module, op.name, op.aliases, callable, true);
   if (op.kind == OperationKind::kComparison) return;
@@ -208,6 +225,7 @@ void add_elementwise(py::module_& module, const Operation& op) {
 
 void add_callables(py::module_& module) {
   create_type(module);
+  module.attr("__all__") = py::list();
   for (int i = 1; i < operation_count(); ++i) {
     const Operation& op = operation(static_cast<std::uint16_t>(i));
     if (op.is_public && op.kind != OperationKind::kStructural) add_elementwise(module, op);

@@ -400,7 +400,7 @@ bool same_dtype(const DTypeObject& self, const py::object& other) {
 }  // namespace
 
 void add_dtypes(py::module_& module) {
-  py::class_<DTypeObject>(module, "dtype", "The type of a tensor's elements; equal to NumPy's of that name.")
+  py::class_<DTypeObject>(module, "DType", "The type of a tensor's elements; equal to NumPy's of that name.")
       .def_property_readonly("name", [](const DTypeObject& self) { return name_of(self.dtype); })
       .def_property_readonly("itemsize", [](const DTypeObject& self) { return item_size(self.dtype); })
       .def_property_readonly("is_floating_point", [](const DTypeObject& self) { return is_floating(self.dtype); })

@@ -6,6 +6,7 @@
 
 #include "bindings/convert.h"
 #include "engine/backward.h"
+#include "kernels/copy.h"
 
 namespace wengert::bindings {
 namespace {

@@ -1,5 +1,6 @@
 // x[key] and x[key] = value.
 #include "bindings/convert.h"
+#include "bindings/in_place.h"
 #include "bindings/tensor_object.h"
 #include "kernels/copy.h"
 
@@ -38,7 +39,10 @@ IndexItem array_item(PyObject* object) {
 
 IndexItem item_of(PyObject* object) {
   IndexItem item;
-  if (PySlice_Check(object)) {
+  if (PyLong_CheckExact(object)) {  // before the questions below, which cost more than indexing does
+    item.kind = IndexItem::kInteger;
+    item.integer = to_integer(object, "index");
+  } else if (PySlice_Check(object)) {
     auto* slice = reinterpret_cast<PySliceObject*>(object);
     item.start = bound(slice->start);
     item.stop = bound(slice->stop);
@@ -79,46 +83,16 @@ std::vector<IndexItem> items_of(PyObject* key) {
   return items;
 }
 
-// What writing needs gradients for keeps the old value apart if the graph still needs that.
-void assign_recorded(PyObject* self, const std::vector<IndexItem>& items, const Value& value) {
-  const Value target = value_of(self);
-  check_in_place(self, true, "setitem");
-  const bool only_ours = !target->is_inline() && target->as_array()->holders == 2;  // the handle and `target`
-  const Value base = only_ours ? target : make_array(copy_of(target.array()));
-  assign(base.array(), items, value.array());
-  if (only_ours) base->as_array()->array.storage->bump_version();
-  Value result = assigned(target, items, cast_to(value, target.dtype()));
-  if (!only_ours) result->as_array()->array = base->as_array()->array;
-  rebind(self, std::move(result));
-}
-
 }  // namespace
 
 PyObject* subscript(PyObject* self, PyObject* key) {
-  return guarded([&] { return wrap(index(value_of(self), items_of(key))); });
+  return guarded([&] { return wrap_view(index(value_of(self), items_of(key)), self); });
 }
 
 int assign_subscript(PyObject* self, PyObject* key, PyObject* object) {
   return guarded([&] {
     if (!object) throw TypeError("elements of a tensor cannot be deleted");
-    const Value target = value_of(self);
-    const std::vector<IndexItem> items = items_of(key);
-    const Value value = to_value(object);
-    if (is_floating(value.dtype()) && !is_floating(target.dtype()) && value.requires_grad()) {
-      throw TypeError(std::string("setitem: a value that requires grad cannot be written to a tensor of dtype ") +
-                      name_of(target.dtype()));
-    }
-    const bool tracked = thread_state.grad_enabled && (target.requires_grad() || value.requires_grad());
-    if (tracked) {
-      assign_recorded(self, items, value);
-      return 0;
-    }
-    const Array array = target.array();
-    if (!array.storage->writable) {
-      throw std::invalid_argument("setitem: the tensor shares read-only memory; clone() it first");
-    }
-    assign(array, items, value.array());
-    array.storage->bump_version();
+    assign_in_place(self, items_of(key), to_value(object));
     return 0;
   });
 }

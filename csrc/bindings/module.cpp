@@ -58,13 +58,38 @@ py::dict parameter_aliases() {
 
 // Large products go to NumPy's BLAS, which is tuned for the machine.
 bool multiply_with_numpy(const Array& a, const Array& b, const Array& out) {
-  static PyObject* matmul = py::module_::import("numpy").attr("matmul").cast<py::object>().release().ptr();
+  static PyObject* numpy_matmul = py::object(py::module_::import("numpy").attr("matmul")).release().ptr();
   const py::object result = to_numpy(out);
-  py::handle(matmul)(to_numpy(a), to_numpy(b), py::arg("out") = result);
+  const py::handle multiply(numpy_matmul);
+  multiply(to_numpy(a), to_numpy(b), py::arg("out") = result);
   return true;
 }
 
+PyObject* make_tensor(PyObject*, PyObject* args, PyObject* kwargs) {
+  return guarded([&] {
+    PyObject* tensor = wrap(tensor_from_arguments(args, kwargs, "tensor"));
+    // A leaf keeps its handle, so that the graph can give back the very object.
+    if (node_of(tensor)->requires_grad()) keep_identity(tensor);
+    return tensor;
+  });
+}
+
+const char kTensorDoc[] =
+    "tensor(data, dtype=None, requires_grad=False)\n--\n\n"
+    "A new tensor with a copy of `data`: a number, nested lists of numbers, or an array.\n\n"
+    "Numbers with a fraction become float64, integers int64; arrays keep their dtype.\n\n"
+    ">>> import wengert as wg\n"
+    ">>> wg.tensor([[1, 2], [3, 4.5]])\n"
+    "tensor([[1. , 2. ],\n"
+    "        [3. , 4.5]])";
+
+PyMethodDef functions_of_module[] = {
+    {"tensor", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(make_tensor)), METH_VARARGS | METH_KEYWORDS,
+     kTensorDoc},
+    {nullptr, nullptr, 0, nullptr}};
+
 void add_state(py::module_& module) {
+  if (PyModule_AddFunctions(module.ptr(), functions_of_module) != 0) throw py::error_already_set();
   module.def("is_grad_enabled", [] { return thread_state.grad_enabled; }, "Whether operations are recorded in this thread.");
   module.def("set_grad_enabled", [](bool enabled) { return std::exchange(thread_state.grad_enabled, enabled); },
              py::arg("enabled"), "Sets it, and returns what it was.");
@@ -126,6 +151,8 @@ PYBIND11_MODULE(_core, module) {
   create_tensor_type(module);
   add_graph_node(module);
   add_callables(module);
+  for (int i = 0; i < kDTypes; ++i) module.attr("__all__").cast<py::list>().append(name_of(static_cast<DType>(i)));
+  module.attr("__version__") = WENGERT_VERSION;
   add_autograd(module);
   add_state(module);
   add_forward_mode(module);

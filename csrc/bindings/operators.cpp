@@ -1,6 +1,7 @@
 // The operators of Tensor as C type slots. Note [Slots]: a slot that looks at two types and calls the engine
 // costs about what a float's does; a bound method costs ten times as much.
 #include "bindings/convert.h"
+#include "bindings/in_place.h"
 #include "bindings/tensor_object.h"
 #include "kernels/reduce.h"
 
@@ -17,7 +18,7 @@ constexpr Named kAdd{"add"}, kSubtract{"subtract"}, kMultiply{"multiply"}, kDivi
     kInvert{"invert"}, kSquare{"square"};
 
 template <const Named& kName>
-const Operation& the() {
+[[gnu::always_inline]] inline const Operation& the() {
   static const Operation& op = operation(kName.name);
   return op;
 }
@@ -41,7 +42,7 @@ PyObject* general(const Operation& op, PyObject* a, PyObject* b) {
 }
 
 // A plain inline tensor or a float; false for anything else.
-inline bool scalar_operand(PyObject* object, Node** node, double* number) {
+[[gnu::always_inline]] inline bool scalar_operand(PyObject* object, Node** node, double* number) {
   if (is_exact_tensor(object)) {
     *node = node_of(object);
     *number = (*node)->value;
@@ -67,7 +68,8 @@ PyObject* binary_slot(PyObject* a, PyObject* b) {
   Node* y;
   double number_x;
   double number_y;
-  if (op.scalar2 && scalar_operand(a, &x, &number_x) && scalar_operand(b, &y, &number_y)) {
+  if (op.scalar2 && thread_state.error_mode == 0 && scalar_operand(a, &x, &number_x) &&
+      scalar_operand(b, &y, &number_y)) [[likely]] {
     return guarded([&] { return wrap_new(apply_scalars(op, x, number_x, y, number_y)); });
   }
   return general(op, a, b);
@@ -78,7 +80,7 @@ PyObject* unary_slot(PyObject* a) {
   const Operation& op = the<kName>();
   return guarded([&] {
     Node* node = node_of(a);
-    if (op.scalar1 && is_plain_scalar(node)) return wrap_new(apply_scalar(op, node, node->value));
+    if (op.scalar1 && is_plain_scalar(node) && thread_state.error_mode == 0) return wrap_new(apply_scalar(op, node, node->value));
     return wrap(apply(op, Operand(node)));
   });
 }

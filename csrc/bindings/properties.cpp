@@ -1,6 +1,7 @@
 // Attributes and plain methods of Tensor.
 #include "bindings/convert.h"
 #include "bindings/graph_node.h"
+#include "bindings/in_place.h"
 #include "bindings/tensor_object.h"
 #include "engine/backward.h"
 #include "kernels/copy.h"
@@ -24,8 +25,20 @@ PyObject* get_requires_grad(PyObject* self, void*) { return PyBool_FromLong(node
 PyObject* get_retains_grad(PyObject* self, void*) { return PyBool_FromLong(node_of(self)->has(kRetainsGrad)); }
 PyObject* get_version(PyObject* self, void*) { return PyLong_FromLong(static_cast<long>(version_of(node_of(self)))); }
 
+void set_flag(Node* node, bool requires_grad);
+
 void set_requires_grad_flag(PyObject* self, bool requires_grad) {
   Node* node = node_of(self);
+  if (node->has(kDual)) {  // the flag is the primal's; the dual value follows it
+    const Extra& extra = *node->extra;
+    set_flag(extra.primal.get(), requires_grad);
+    rebind(self, make_dual(extra.primal, extra.tangent, extra.level));
+    return;
+  }
+  set_flag(node, requires_grad);
+}
+
+void set_flag(Node* node, bool requires_grad) {
   if (!node->is_leaf()) {
     if (requires_grad) return;
     throw std::runtime_error(
@@ -33,7 +46,7 @@ void set_requires_grad_flag(PyObject* self, bool requires_grad) {
         name_of_operation(node) + "': use detach() for a tensor without a graph");
   }
   if (requires_grad) {
-    require_floating(value_of(self), "requires_grad");
+    require_floating(Value(node), "requires_grad");
     node->set(kRequiresGrad);
   } else {
     node->clear(kRequiresGrad);
@@ -88,7 +101,12 @@ PyObject* get_grad_fn(PyObject* self, void*) {
 }
 
 // Shares the memory, not the graph.
-Value detached(const Value& value) { return make_array(value.array()); }
+Value detached(const Value& value) {
+  if (const int level = level_of(value.get())) {
+    return make_dual(detached(primal_at(value.get(), level)), tangent_at(value.get(), level), level);
+  }
+  return make_array(value.array());
+}
 
 PyObject* get_data(PyObject* self, void*) {
   return guarded([&] { return wrap(detached(value_of(self))); });
@@ -114,7 +132,7 @@ int set_data(PyObject* self, PyObject* object, void*) {
 }
 
 PyObject* get_transposed(PyObject* self, void*) {
-  return guarded([&] { return wrap(transpose(value_of(self))); });
+  return guarded([&] { return wrap_view(transpose(value_of(self)), self); });
 }
 
 PyObject* get_matrix_transposed(PyObject* self, void*) {
@@ -123,7 +141,7 @@ PyObject* get_matrix_transposed(PyObject* self, void*) {
     if (value.ndim() < 2) {
       throw std::invalid_argument("mT: expected at least 2 dimensions, got shape " + value.shape().to_string());
     }
-    return wrap(swap_axes(value, -2, -1));
+    return wrap_view(swap_axes(value, -2, -1), self);
   });
 }
 
@@ -196,12 +214,8 @@ PyObject* retain_grad(PyObject* self, PyObject*) {
 
 PyObject* replace_values(PyObject* self, const Value& source, const char* name) {
   static const Operation& positive = operation("positive");
-  // A copy of the source, stretched, recorded as such if gradients are on.
-  Value result = apply(positive, broadcast_to(cast(source, value_of(self).dtype()), value_of(self).shape()));
-  const bool tracked = thread_state.grad_enabled && (result.requires_grad() || value_of(self).requires_grad());
-  check_in_place(self, tracked, name);
-  if (tracked) rebind(self, std::move(result));
-  else write_in_place(self, std::move(result), name);
+  const Value target = value_of(self);
+  write_in_place(self, apply(positive, broadcast_to(cast(source, target.dtype()), target.shape())), name);
   return Py_NewRef(self);
 }
 
@@ -261,21 +275,21 @@ PyGetSetDef properties[] = {
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 PyMethodDef plain_methods[] = {
-    {"item", item, METH_NOARGS, "The only element as a Python number."},
-    {"tolist", tolist, METH_NOARGS, "The elements as nested lists of Python numbers."},
-    {"numpy", to_numpy_array, METH_NOARGS, "A NumPy array that shares the memory; not for tensors that require grad."},
-    {"detach", detach, METH_NOARGS, "The same memory outside the graph."},
-    {"clone", clone, METH_NOARGS, "A copy; gradients flow back to the original."},
-    {"numel", numel, METH_NOARGS, "Number of elements."},
-    {"dim", dim, METH_NOARGS, "Number of axes."},
-    {"astype", astype, METH_O, "Converted to another dtype; itself if it has that dtype."},
-    {"requires_grad_", requires_grad_, METH_VARARGS, "Sets requires_grad (True by default) and returns the tensor."},
-    {"retain_grad", retain_grad, METH_NOARGS, "Makes a tensor that is not a leaf keep its gradient."},
-    {"copy_", copy_, METH_O, "Writes the elements of another tensor, in place."},
-    {"fill_", fill_, METH_O, "Writes one number everywhere, in place."},
-    {"zero_", zero_, METH_NOARGS, "Writes zeros, in place."},
-    {"is_contiguous", is_contiguous, METH_NOARGS, "Whether the elements lie in memory in C order."},
-    {"contiguous", contiguous_tensor, METH_NOARGS, "Itself if it is contiguous, else a contiguous copy."},
+    {"item", item, METH_NOARGS, "item($self, /)\n--\n\nThe only element as a Python number."},
+    {"tolist", tolist, METH_NOARGS, "tolist($self, /)\n--\n\nThe elements as nested lists of Python numbers."},
+    {"numpy", to_numpy_array, METH_NOARGS, "numpy($self, /)\n--\n\nA NumPy array that shares the memory; not for tensors that require grad."},
+    {"detach", detach, METH_NOARGS, "detach($self, /)\n--\n\nThe same memory outside the graph."},
+    {"clone", clone, METH_NOARGS, "clone($self, /)\n--\n\nA copy; gradients flow back to the original."},
+    {"numel", numel, METH_NOARGS, "numel($self, /)\n--\n\nNumber of elements."},
+    {"dim", dim, METH_NOARGS, "dim($self, /)\n--\n\nNumber of axes."},
+    {"astype", astype, METH_O, "astype($self, dtype, /)\n--\n\nConverted to another dtype; itself if it has that dtype."},
+    {"requires_grad_", requires_grad_, METH_VARARGS, "requires_grad_($self, requires_grad=True, /)\n--\n\nSets requires_grad (True by default) and returns the tensor."},
+    {"retain_grad", retain_grad, METH_NOARGS, "retain_grad($self, /)\n--\n\nMakes a tensor that is not a leaf keep its gradient."},
+    {"copy_", copy_, METH_O, "copy_($self, source, /)\n--\n\nWrites the elements of another tensor, in place."},
+    {"fill_", fill_, METH_O, "fill_($self, value, /)\n--\n\nWrites one number everywhere, in place."},
+    {"zero_", zero_, METH_NOARGS, "zero_($self, /)\n--\n\nWrites zeros, in place."},
+    {"is_contiguous", is_contiguous, METH_NOARGS, "is_contiguous($self, /)\n--\n\nWhether the elements lie in memory in C order."},
+    {"contiguous", contiguous_tensor, METH_NOARGS, "contiguous($self, /)\n--\n\nItself if it is contiguous, else a contiguous copy."},
     {nullptr, nullptr, 0, nullptr}};
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "bindings/convert.h"
 #include "engine/backward.h"
+#include "kernels/copy.h"
 
 namespace wengert::bindings {
 
@@ -116,6 +117,7 @@ struct CallAttributes : FunctionAttributes {
   std::vector<std::size_t> positions;  // of the tensors among the arguments
   std::size_t arguments = 0;
   std::vector<std::pair<Dims, DType>> outputs;
+  std::vector<Value> raw;              // the values of several outputs, where some were saved
   std::map<std::uint64_t, std::vector<Value>> gathered;  // by pass, gradients of several outputs
   std::vector<std::pair<Value, std::uint32_t>> saved;    // with their versions
 
@@ -125,6 +127,7 @@ struct CallAttributes : FunctionAttributes {
   }
   void release_saved() override {
     saved.clear();
+    raw.clear();
     if (context != Py_None) py::handle(context).attr("_free")();
   }
   std::uint32_t versions() const override {
@@ -136,6 +139,23 @@ struct CallAttributes : FunctionAttributes {
 
 Value zeros(const std::pair<Dims, DType>& like) {
   return make_value(full(like.second, like.first, 0.0));
+}
+
+Value with_history(const Value& raw, const Value& hub, std::size_t position) {
+  Value result = raw->is_inline() ? make_scalar(raw->value) : make_array(raw.array());
+  record(*output_operation, result, {hub}, std::make_shared<OutputAttributes>(position));
+  return result;
+}
+
+// The outputs that saved_tensors may give. Of several the call keeps only the values (the outputs keep the call),
+// so they are given their place in the graph anew.
+py::tuple saved_outputs(const CallAttributes& call, Node* node) {
+  py::list outputs;
+  if (call.outputs.size() == 1) outputs.append(py::reinterpret_steal<py::object>(wrap(Value(node))));
+  for (std::size_t i = 0; i < call.raw.size(); ++i) {
+    outputs.append(py::reinterpret_steal<py::object>(wrap(with_history(call.raw[i], Value(node), i))));
+  }
+  return py::tuple(outputs);
 }
 
 void function_backward(Node* node, const Value& grad, Gradients& grads) {
@@ -159,7 +179,7 @@ void function_backward(Node* node, const Value& grad, Gradients& grads) {
     else if (materialize) arguments.append(py::reinterpret_steal<py::object>(wrap(zeros(call.outputs[i]))));
     else arguments.append(py::none());
   }
-  if (!several) context.attr("_enter_backward")(py::reinterpret_steal<py::object>(wrap(Value(node))));
+  context.attr("_enter_backward")(saved_outputs(call, node));
   const py::object returned = context.attr("_function").attr("backward")(*py::tuple(arguments));
   context.attr("_leave_backward")();
   distribute(class_name(context.ptr()), returned, call.positions, call.arguments, node, grads);
@@ -181,8 +201,11 @@ py::object attach_output(const std::shared_ptr<CallAttributes>& call, const py::
   if (!is_tensor(output.ptr())) return output;
   const Value raw = value_of(output.ptr());
   Value result = raw->is_inline() ? make_scalar(raw->value) : make_array(raw.array());
+  for (const auto& marked : py::handle(call->context).attr("_non_differentiable")) {
+    if (marked.is(output)) return py::reinterpret_steal<py::object>(wrap(result));
+  }
   if (hub) {
-    record(*output_operation, result, {hub}, std::make_shared<OutputAttributes>(position));
+    result = with_history(raw, hub, position);
   } else {
     record(*function_operation, result, inputs, call);
   }
@@ -218,6 +241,9 @@ py::object apply_function(const py::object& context, const py::tuple& arguments,
   Value hub;
   if (call->outputs.size() > 1) {
     hub = make_scalar(0.0);
+    if (py::len(context.attr("_saved_positions")()) > 0) {
+      for (const auto& output : outputs) call->raw.push_back(value_of(output.ptr()));
+    }
     record(*function_operation, hub, inputs, call);
   }
   py::list results;
@@ -261,7 +287,7 @@ py::list run(const py::sequence& outputs, const py::sequence& grads, const py::o
   request.create_graph = create_graph;
   request.accumulate = accumulate;
   py::list results;
-  for (const Value& grad : run_backward(request)) {
+  for (const Value& grad : run_backward(std::move(request))) {
     results.append(py::reinterpret_steal<py::object>(wrap_or_none(grad)));
   }
   return results;

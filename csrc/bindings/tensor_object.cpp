@@ -12,55 +12,50 @@ namespace wengert::bindings {
 
 PyTypeObject* tensor_type = nullptr;
 
-namespace {
+TensorObject* detail::free_handles = nullptr;
+int detail::free_count = 0;
 
-constexpr int kMaxFree = 4096;
-PyObject* free_handles = nullptr;  // linked through TensorObject::node
-int free_count = 0;
-
-PyObject*& next_free(PyObject* handle) {
-  return reinterpret_cast<PyObject*&>(reinterpret_cast<TensorObject*>(handle)->node);
-}
-
-PyObject* new_handle() {
-  if (free_handles) {
-    PyObject* handle = free_handles;
-    free_handles = next_free(handle);
-    --free_count;
-#ifdef Py_REF_DEBUG
-    _Py_NewReference(handle);
-#else
-    Py_SET_REFCNT(handle, 1);
-#endif
-    return handle;
-  }
+PyObject* detail::allocate_handle() {
   auto* handle = PyObject_GC_New(TensorObject, tensor_type);
   if (!handle) throw py::error_already_set();
   Py_DECREF(tensor_type);  // handles of exactly this type do not count it: it lives as long as the module
   handle->weakrefs = nullptr;
+  handle->view = nullptr;
   handle->tracked = false;
   return reinterpret_cast<PyObject*>(handle);
 }
+
+namespace {
+
+constexpr int kMaxFree = 4096;
 
 void forget_identity(TensorObject* self) {
   if (self->node->extra && self->node->extra->handle == self) self->node->extra->handle = nullptr;
 }
 
+void forget_view(TensorObject* self) {
+  ViewOf* view = std::exchange(self->view, nullptr);
+  Py_DECREF(view->base);
+  delete view;
+}
+
+// Note [Handles] again: the usual handle is exact, not tracked, no view and without weak references.
 void deallocate(PyObject* object) {
   auto* self = reinterpret_cast<TensorObject*>(object);
   const bool exact = is_exact_tensor(object);
-  if (self->tracked || !exact) PyObject_GC_UnTrack(object);
-  if (self->weakrefs) PyObject_ClearWeakRefs(object);
+  if (self->tracked || !exact) [[unlikely]] PyObject_GC_UnTrack(object);
+  if (self->weakrefs) [[unlikely]] PyObject_ClearWeakRefs(object);
+  if (self->view) [[unlikely]] forget_view(self);
   if (self->node) {
     forget_identity(self);
-    Value::adopt(std::exchange(self->node, nullptr));
+    Value::adopt(self->node);
   }
-  if (exact && free_count < kMaxFree) {
+  if (exact && detail::free_count < kMaxFree) [[likely]] {
     self->weakrefs = nullptr;
     self->tracked = false;
-    next_free(object) = free_handles;
-    free_handles = object;
-    ++free_count;
+    self->node = reinterpret_cast<Node*>(detail::free_handles);
+    detail::free_handles = self;
+    ++detail::free_count;
     return;
   }
   PyTypeObject* type = Py_TYPE(object);
@@ -72,6 +67,7 @@ void deallocate(PyObject* object) {
 int traverse(PyObject* object, visitproc visit, void* arg) {
   auto* self = reinterpret_cast<TensorObject*>(object);
   if (!is_exact_tensor(object)) Py_VISIT(Py_TYPE(object));
+  if (self->view) Py_VISIT(self->view->base);
   if (self->node && self->node->references == 1 && self->node->extra) {
     return visit_python_objects(*self->node->extra, visit, arg);
   }
@@ -149,10 +145,31 @@ PyObject* wrap(Value value) {
   return wrap_new(std::move(value));
 }
 
-PyObject* wrap_new(Value value) {
-  PyObject* handle = new_handle();
-  reinterpret_cast<TensorObject*>(handle)->node = value.release();
+// The handles between a view and the owner of the memory are of no interest.
+PyObject* wrap_view(Value value, PyObject* source) {
+  const Node* node = value.get();
+  const Node* from = reinterpret_cast<TensorObject*>(source)->node;
+  const bool shares = !node->is_inline() && !from->is_inline() && node != from &&
+                      node->as_array()->array.storage.get() == from->as_array()->array.storage.get();
+  PyObject* handle = wrap(std::move(value));
+  auto* tensor = reinterpret_cast<TensorObject*>(handle);
+  if (!shares || tensor->view) return handle;
+  const ViewOf* outer = reinterpret_cast<TensorObject*>(source)->view;
+  PyObject* base = outer ? outer->base : source;
+  tensor->view = new ViewOf{Py_NewRef(base), value_of(base),
+                            !thread_state.grad_enabled || (outer && outer->made_without_grad)};
+  if (reinterpret_cast<TensorObject*>(base)->tracked) track(handle);
   return handle;
+}
+
+void refresh_view(TensorObject* tensor) {
+  ViewOf& view = *tensor->view;
+  const Node* owner = node_of(view.base);
+  if (owner == view.base_node.get()) return;
+  view.base_node = value_of(view.base);
+  if (view.made_without_grad) return;
+  const Value before = Value::adopt(tensor->node);
+  tensor->node = strided_view(view.base_node, before.array()).release();
 }
 
 PyObject* wrap_or_none(Value value) {
@@ -211,56 +228,6 @@ void create_tensor_type(py::module_& module) {
   PyObject* type = checked(PyType_FromSpec(&spec));
   tensor_type = reinterpret_cast<PyTypeObject*>(type);
   module.add_object("Tensor", type);
-}
-
-// ---- writing in place ---------------------------------------------------------------------------
-
-void check_in_place(PyObject* self, bool tracked, const char* name) {
-  if (!tracked) return;
-  const Node* node = node_of(self);
-  if (node->is_leaf() && node->requires_grad()) {
-    throw std::runtime_error(
-        std::string("a leaf Variable that requires grad is being used in an in-place operation: ") +
-        name + " on a tensor of shape " + value_of(self).shape().to_string() +
-        "; update it under no_grad(), or work on a copy (clone())");
-  }
-  if (!node->is_inline() && node->as_array()->array.storage->references > 1) {
-    throw std::runtime_error(
-        std::string(name) + ": in-place operation that needs gradients on a tensor of shape " +
-        value_of(self).shape().to_string() +
-        " whose memory is shared with a view or a NumPy array; work on a copy (clone())");
-  }
-}
-
-void write_in_place(PyObject* self, Value result, const char* name) {
-  const Value target = value_of(self);
-  if (!(result.shape() == target.shape())) {
-    throw std::runtime_error(std::string(name) + ": output with shape " + target.shape().to_string() +
-                             " doesn't match the broadcast shape " + result.shape().to_string() +
-                             "; in-place operations cannot change the shape");
-  }
-  if (result.dtype() > target.dtype() && !(is_floating(result.dtype()) && is_floating(target.dtype())) &&
-      !(is_integer(result.dtype()) && is_integer(target.dtype()))) {
-    throw TypeError(std::string(name) + ": result type " + name_of(result.dtype()) +
-                    " can't be cast to the desired output type " + name_of(target.dtype()) +
-                    "; convert with astype() first");
-  }
-  const bool tracked = result.requires_grad() || (thread_state.grad_enabled && target.requires_grad());
-  check_in_place(self, tracked, name);
-  result = cast_to(std::move(result), target.dtype());
-  if (tracked) {
-    rebind(self, std::move(result));
-  } else if (target->is_inline()) {
-    target->value = result->value;
-    ++target->version;
-  } else {
-    Array& array = target->as_array()->array;
-    if (!array.storage->writable) {
-      throw std::invalid_argument(std::string(name) + ": the tensor shares read-only memory; clone() it first");
-    }
-    copy(array, result.array());
-    array.storage->bump_version();
-  }
 }
 
 }  // namespace wengert::bindings

@@ -45,49 +45,45 @@ Value apply(const Operation& operation, std::vector<Value> inputs,
 void record(const Operation& operation, const Value& result, const std::vector<Value>& inputs,
             std::shared_ptr<Attributes> attributes);
 
-// The dtype an elementwise operation computes in.
-DType compute_dtype(const Operation& operation, const Operand* operands, int count);
+// Note [Scalar fast path]: inline values or numbers (null node) only, nothing unusual switched on. The whole
+// of it is inlined into the type slots, because a call more is a tenth of what an operation on two
+// floats costs. What needs no gradient is only a number to its consumer.
+namespace detail {
+[[gnu::always_inline]] inline unsigned set_scalar_input(Node* node, int i, Node* input, double number,
+                                                        unsigned saves) {
+  if (!input || !input->requires_grad()) {
+    node->inputs[i].number = number;
+    return static_cast<unsigned>(kNumber0) << i;
+  }
+  node->inputs[i].node = input;
+  ++input->references;
+  if (saves & (static_cast<unsigned>(kSaved0) << i)) node->saved_versions += input->version;
+  return 0;
+}
+}  // namespace detail
 
-// Hot path: inline values or numbers (null node) only, nothing unusual switched on.
-inline Value apply_scalars(const Operation& operation, Node* a, double x, Node* b, double y) {
-  Node* node = detail::take_scalar_node();
-  node->value = operation.scalar2(x, y);
+[[gnu::always_inline]] inline Value apply_scalars(const Operation& operation, Node* a, double x,
+                                                  Node* b, double y) {
+  Node* node = detail::new_scalar_node(operation.scalar2(x, y));
   const unsigned need = (a && a->requires_grad() ? 1U : 0U) | (b && b->requires_grad() ? 2U : 0U);
   if (need && thread_state.grad_enabled) {
     unsigned flags = operation.saves[need] | kInline | kRequiresGrad;
     node->operation = operation.id;
     node->input_count = 2;
-    if (need & 1) {
-      node->inputs[0].node = a;
-      ++a->references;
-      if (flags & kSaved0) node->saved_versions += a->version;
-    } else {  // what needs no gradient is only a number to its consumer
-      node->inputs[0].number = x;
-      flags |= kNumber0;
-    }
-    if (need & 2) {
-      node->inputs[1].node = b;
-      ++b->references;
-      if (flags & kSaved1) node->saved_versions += b->version;
-    } else {
-      node->inputs[1].number = y;
-      flags |= kNumber1;
-    }
+    flags |= detail::set_scalar_input(node, 0, a, x, flags);
+    flags |= detail::set_scalar_input(node, 1, b, y, flags);
     node->flags = static_cast<std::uint16_t>(flags);
   }
   return Value::adopt(node);
 }
 
-inline Value apply_scalar(const Operation& operation, Node* a, double x) {
-  Node* node = detail::take_scalar_node();
-  node->value = operation.scalar1(x);
-  if (a && a->requires_grad() && thread_state.grad_enabled) {
+[[gnu::always_inline]] inline Value apply_scalar(const Operation& operation, Node* a, double x) {
+  Node* node = detail::new_scalar_node(operation.scalar1(x));
+  if (a->requires_grad() && thread_state.grad_enabled) {
     const unsigned flags = operation.saves[1] | kInline | kRequiresGrad;
     node->operation = operation.id;
     node->input_count = 1;
-    node->inputs[0].node = a;
-    ++a->references;
-    if (flags & kSaved0) node->saved_versions = a->version;
+    detail::set_scalar_input(node, 0, a, x, flags);
     node->flags = static_cast<std::uint16_t>(flags);
   }
   return Value::adopt(node);
@@ -98,5 +94,11 @@ std::uint32_t versions_of_saved(const Node* node);
 
 // Tangents. A dual value wraps a primal and its tangent at one level.
 Value make_dual(const Value& primal, const Value& tangent, int level);
+// The level of a value's outermost tangent; 0 if it has none.
+int level_of(const Node* node);
+// A value without its tangent of that level, and that tangent (null if there is none).
+Value primal_at(Node* node, int level);
+Value tangent_at(Node* node, int level);
+Value zeros_like(const Value& x);
 
 }  // namespace wengert

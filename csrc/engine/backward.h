@@ -19,7 +19,10 @@ struct BackwardRequest {
 
 // Returns the gradient of each input (null where the outputs do not depend on it) unless they were
 // accumulated.
-std::vector<Value> run_backward(const BackwardRequest& request);
+std::vector<Value> run_backward(BackwardRequest request);
+
+// The same for values without tangents.
+std::vector<Value> run_plain_backward(BackwardRequest request);
 
 // Tells the passes apart that a thread has under way.
 std::uint64_t current_pass();
@@ -27,18 +30,17 @@ std::uint64_t current_pass();
 // The operation that made a node; for a Function its own name.
 std::string name_of_operation(const Node* node);
 
-// Adds `grad` into the gradient a leaf keeps.
-void accumulate_into_leaf(Node* leaf, const Value& grad);
 // The gradient a leaf keeps or a node retained; null if there is none.
 Value grad_of(Node* node);
-void set_grad(Node* node, const Value& grad);
+void set_grad(Node* node, Value grad);
 
 // The nodes from which the outputs were computed (only those that require grad), each once, every node
 // before its inputs.
 std::vector<Node*> topological_order(const std::vector<Value>& outputs);
 
 // The gradient with respect to input `i` if the gradient of an elementwise node is `g`; not yet summed
-// over stretched axes.
-Value elementwise_gradient(Node* node, std::uint32_t i, const Value& g, bool create_graph);
+// over stretched axes. If nobody else needs `g` any more its elements may be written over.
+Value elementwise_gradient(Node* node, std::uint32_t i, const Value& g, bool create_graph,
+                           bool may_overwrite = false);
 
 }  // namespace wengert

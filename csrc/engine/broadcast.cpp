@@ -1,5 +1,6 @@
 #include "engine/broadcast.h"
 
+#include "kernels/copy.h"
 #include "kernels/reduce.h"
 
 namespace wengert {
@@ -25,16 +26,8 @@ Operation linear(const char* name, const char* doc,
   return record;
 }
 
-const Dims& input_shape(Node* node) {
-  static const Dims scalar_shape;
-  const Node* input = node->inputs[0].node;
-  return input->is_inline() ? scalar_shape : input->as_array()->array.shape;
-}
-
-DType input_dtype(Node* node) {
-  const Node* input = node->inputs[0].node;
-  return input->is_inline() ? DType::kFloat64 : input->as_array()->array.dtype;
-}
+const Dims& input_shape(Node* node) { return shape_of(node->inputs[0].node); }
+DType input_dtype(Node* node) { return dtype_of(node->inputs[0].node); }
 
 }  // namespace
 

@@ -1,37 +1,15 @@
 #include "engine/node.h"
 
-#include "engine/slab.h"
-
 namespace wengert {
+
+constinit SlabPool detail::scalar_nodes(sizeof(Node));
+
 namespace {
 
-SlabPool& scalar_pool() {
-  static auto* pool = new SlabPool(sizeof(Node));  // never destroyed: nodes may outlive statics
-  return *pool;
-}
-SlabPool& array_pool() {
-  static auto* pool = new SlabPool((sizeof(ArrayNode) + 63) / 64 * 64);
-  return *pool;
-}
+constinit SlabPool array_nodes((sizeof(ArrayNode) + 63) / 64 * 64);
 
-NodeCounts counts{};
 Node* pending = nullptr;  // nodes without references that are still to be taken apart
 bool draining = false;
-
-void reset(Node* node, std::uint16_t flags) {
-  node->references = 1;
-  node->operation = 0;
-  node->flags = flags;
-  node->inputs[0].node = nullptr;
-  node->inputs[1].node = nullptr;
-  node->version = 0;
-  node->saved_versions = 0;
-  node->uses = 0;
-  node->input_count = 0;
-  node->marks = 0;
-  node->extra = nullptr;
-  node->grad.value = nullptr;
-}
 
 inline void drop_later(Node* node) {
   if (--node->references == 0) {
@@ -40,7 +18,21 @@ inline void drop_later(Node* node) {
   }
 }
 
-void release_inputs(Node* node) {
+inline void release_input(Node* node, unsigned i, Node* input) {
+  if (node->has(static_cast<unsigned>(kSaved0) << i) && !node->has(kFreed)) unhold(input);
+  drop_later(input);
+}
+
+void release_many(Node* node) {
+  Node** list = node->inputs[0].list;
+  for (std::uint32_t i = 0, n = node->input_count; i < n; ++i) {
+    if (i < 2) release_input(node, i, list[i]);
+    else drop_later(list[i]);
+  }
+  delete[] list;
+}
+
+inline void release_inputs(Node* node) {
   if (node->is_leaf()) {  // which keeps its gradient here
     if (Node* grad = node->inputs[0].node) {
       unhold(grad);
@@ -48,26 +40,20 @@ void release_inputs(Node* node) {
     }
     return;
   }
+  if (node->has(kManyInputs)) return release_many(node);
   const std::uint32_t count = node->input_count;
-  for (std::uint32_t i = 0; i < count; ++i) {
-    Node* input = node->input(i);
-    if (!input) continue;
-    if (i < 2 && node->has(kSaved0 << i) && !node->has(kFreed)) unhold(input);
-    drop_later(input);
-  }
-  if (node->has(kManyInputs)) delete[] node->inputs[0].list;
+  if (count > 0 && !node->has(kNumber0)) release_input(node, 0, node->inputs[0].node);
+  if (count > 1 && !node->has(kNumber1)) release_input(node, 1, node->inputs[1].node);
 }
 
-void take_apart(Node* node) {
+inline void take_apart(Node* node) {
   release_inputs(node);
-  delete node->extra;
+  if (node->extra) delete node->extra;
   if (node->is_inline()) {
-    --counts.scalar_nodes;
-    scalar_pool().give_back(node);
+    detail::scalar_nodes.give_back(node);
   } else {
-    --counts.array_nodes;
     node->as_array()->~ArrayNode();
-    array_pool().give_back(node);
+    array_nodes.give_back(node);
   }
 }
 
@@ -88,27 +74,27 @@ void destroy(Node* node) {
   draining = false;
 }
 
-Node* detail::take_scalar_node() {
-  auto* node = static_cast<Node*>(scalar_pool().take());
-  ++counts.scalar_nodes;
-  reset(node, kInline);
-  return node;
-}
-
-Value make_scalar(double value) {
-  Node* node = detail::take_scalar_node();
-  node->value = value;
-  return Value::adopt(node);
+void let_go(Node* node) {
+  unhold(node);
+  drop(node);
 }
 
 Value make_array(Array array) {
-  auto* node = new (array_pool().take()) ArrayNode;
-  ++counts.array_nodes;
-  reset(node, 0);
-  node->value = 0;
+  auto* node = new (array_nodes.take()) ArrayNode;
   node->array = std::move(array);
-  node->holders = 1;
   return Value::adopt(node);
+}
+
+Value make_empty(DType dtype, const Dims& shape) {
+  auto* node = new (array_nodes.take()) ArrayNode;
+  Value result = Value::adopt(node);
+  Array& array = node->array;
+  array.dtype = dtype;
+  array.shape = shape;
+  array.strides = contiguous_strides(shape);
+  array.storage = allocate(static_cast<std::size_t>(shape.product()) * item_size(dtype));
+  array.data = array.storage->data;
+  return result;
 }
 
 Value make_value(Array array) {
@@ -116,11 +102,6 @@ Value make_value(Array array) {
     return make_scalar(*array.as<double>());
   }
   return make_array(std::move(array));
-}
-
-const Dims& Value::shape() const {
-  static const Dims scalar_shape;
-  return node_->is_inline() ? scalar_shape : node_->as_array()->array.shape;
 }
 
 Array Value::array() const {
@@ -141,6 +122,6 @@ std::uint32_t version_of(const Node* node) {
   return storage ? storage->version() : 0;
 }
 
-NodeCounts node_counts() { return counts; }
+NodeCounts node_counts() { return {detail::scalar_nodes.live(), array_nodes.live()}; }
 
 }  // namespace wengert

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "array/array.h"
+#include "engine/slab.h"
 
 namespace wengert {
 
@@ -52,18 +53,18 @@ union Input {
 // costs. A node owns a reference to each of its inputs. Leaves have none, and keep their
 // accumulated gradient in that place. Everything rare lives in `extra`.
 struct Node {
-  std::uint32_t references;
-  std::uint16_t operation;  // index into the table; 0: a leaf
-  std::uint16_t flags;
-  double value;             // of an inline node
-  GradSlot grad;
-  Input inputs[2];
-  std::uint32_t version;         // how often an inline value was written to in place
-  std::uint32_t saved_versions;  // sum of the versions of what was saved, at that time
-  std::uint32_t uses;            // scratch of the sort; zero outside a pass
-  std::uint32_t input_count : 24;
-  std::uint32_t marks : 8;       // scratch of a pass; zero outside
-  Extra* extra;
+  std::uint32_t references = 1;
+  std::uint16_t operation = 0;  // index into the table; 0: a leaf
+  std::uint16_t flags = 0;
+  double value = 0;             // of an inline node
+  GradSlot grad = {};
+  Input inputs[2] = {};
+  std::uint32_t version = 0;         // how often an inline value was written to in place
+  std::uint32_t saved_versions = 0;  // sum of the versions of what was saved, at that time
+  std::uint32_t uses = 0;            // scratch of the sort; zero outside a pass
+  std::uint32_t input_count : 24 = 0;
+  std::uint32_t marks : 8 = 0;       // scratch of a pass; zero outside
+  Extra* extra = nullptr;
 
   bool has(unsigned flag) const { return (flags & flag) != 0; }
   void set(unsigned flag) { flags = static_cast<std::uint16_t>(flags | flag); }
@@ -86,11 +87,20 @@ static_assert(sizeof(Node) == 64);
 // Other nodes of the graph only need to know its shape.
 struct ArrayNode : Node {
   Array array;
-  std::uint32_t holders;
+  std::uint32_t holders = 1;
 };
+
+inline const Dims scalar_shape{};
 
 ArrayNode* Node::as_array() { return static_cast<ArrayNode*>(this); }
 const ArrayNode* Node::as_array() const { return static_cast<const ArrayNode*>(this); }
+
+inline DType dtype_of(const Node* node) {
+  return node->is_inline() ? DType::kFloat64 : node->as_array()->array.dtype;
+}
+inline const Dims& shape_of(const Node* node) {
+  return node->is_inline() ? scalar_shape : node->as_array()->array.shape;
+}
 
 void destroy(Node* node);  // of which the last reference has gone
 
@@ -106,6 +116,8 @@ inline void unhold(Node* node) {
     node->as_array()->array.data = nullptr;
   }
 }
+
+void let_go(Node* node);  // of a reference and a hold
 
 // A counted reference to a node that also keeps its value. Null is a Value of nothing.
 class Value {
@@ -124,10 +136,7 @@ class Value {
     return *this;
   }
   ~Value() {
-    if (node_) {
-      unhold(node_);
-      drop(node_);
-    }
+    if (node_) let_go(node_);
   }
   // Takes over a reference and a hold that the caller has.
   static Value adopt(Node* node) {
@@ -141,8 +150,8 @@ class Value {
   Node* operator->() const { return node_; }
   explicit operator bool() const { return node_ != nullptr; }
 
-  DType dtype() const { return node_->is_inline() ? DType::kFloat64 : node_->as_array()->array.dtype; }
-  const Dims& shape() const;
+  DType dtype() const { return dtype_of(node_); }
+  const Dims& shape() const { return shape_of(node_); }
   int ndim() const { return node_->is_inline() ? 0 : node_->as_array()->array.ndim(); }
   std::int64_t size() const { return node_->is_inline() ? 1 : node_->as_array()->array.size(); }
   bool requires_grad() const { return node_->requires_grad(); }
@@ -187,8 +196,19 @@ inline Extra& extra_of(Node* node) {
   return *node->extra;
 }
 
-Value make_scalar(double value);  // float64, 0-d, inline
-Value make_array(Array array);    // an array node, of any dtype and shape
+namespace detail {
+extern constinit SlabPool scalar_nodes;
+
+// A leaf with one reference. All 64 bytes are written at once: what is zero now stays so for most nodes.
+[[gnu::always_inline]] inline Node* new_scalar_node(double value) {
+  return new (scalar_nodes.take()) Node{.flags = kInline, .value = value};
+}
+}  // namespace detail
+
+// float64, 0-d, inline
+inline Value make_scalar(double value) { return Value::adopt(detail::new_scalar_node(value)); }
+Value make_array(Array array);                      // an array node, of any dtype and shape
+Value make_empty(DType dtype, const Dims& shape);  // the same, contiguous, not initialised
 
 // As make_array, but 0-d float64 becomes inline. What operations return.
 Value make_value(Array array);
@@ -201,9 +221,5 @@ struct NodeCounts {
   std::int64_t array_nodes;
 };
 NodeCounts node_counts();
-
-namespace detail {
-Node* take_scalar_node();
-}
 
 }  // namespace wengert

@@ -5,6 +5,7 @@
 
 namespace wengert {
 
+const Operation* operation_table[kMaxOperations];
 void (*scalar_backward_table[kMaxOperations])(Node*, double);
 
 namespace {
@@ -19,6 +20,7 @@ struct Table {
     leaf.kind = OperationKind::kLeaf;
     leaf.is_public = false;
     records.push_back(leaf);
+    operation_table[0] = &records.back();
   }
 };
 
@@ -53,11 +55,10 @@ Operation& add_operation(Operation record) {
   records.push_back(std::move(record));
   Operation& added = records.back();
   by_name[added.name] = &added;
+  operation_table[added.id] = &added;
   scalar_backward_table[added.id] = added.scalar_backward;
   return added;
 }
-
-const Operation& operation(std::uint16_t id) { return table().records[id]; }
 
 const Operation* find_operation(const std::string& name) {
   auto found = table().by_name.find(name);

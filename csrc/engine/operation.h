@@ -51,6 +51,7 @@ struct Operation {
   std::vector<std::pair<double, double>> domain;  // of each input, for samples
   bool is_public = true;
   bool is_linear = false;             // its forward mode is itself
+  bool counts_bools = false;          // two bools are computed as int64
   OperationKind kind = OperationKind::kStructural;
   int arity = 0;
   std::uint16_t id = 0;
@@ -62,6 +63,7 @@ struct Operation {
   Derivative derivatives[2];
   std::uint16_t saves[4] = {};        // flags, by which of the two inputs require grad
   void (*scalar_backward)(Node* node, double g) = nullptr;
+  // Refuses inputs by their values; called for integers only, a number being an array without axes.
   void (*check)(const Operation& operation, const Array& x, const Array& y) = nullptr;
 
   // Structural. `forward` computes a result; `backward` is written in operations, so that it differentiates
@@ -75,13 +77,14 @@ struct Operation {
 
 // The table. Records are added while the extension loads and never move.
 Operation& add_operation(Operation record);
-const Operation& operation(std::uint16_t id);
+inline constexpr int kMaxOperations = 512;
+extern const Operation* operation_table[kMaxOperations];  // by id
+inline const Operation& operation(std::uint16_t id) { return *operation_table[id]; }
 const Operation& operation(const std::string& name);  // throws std::out_of_range
 const Operation* find_operation(const std::string& name);
 int operation_count();
 
 // The hot loop's own copy of `scalar_backward`, by operation id.
-inline constexpr int kMaxOperations = 512;
 extern void (*scalar_backward_table[kMaxOperations])(Node*, double);
 
 // Errors that become Python's TypeError; ValueError and IndexError are std::invalid_argument and

@@ -11,25 +11,38 @@
 namespace wengert {
 namespace {
 
-void* map_aligned(std::size_t bytes, bool huge) {
 #ifdef WENGERT_MMAP
-  const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
-  void* raw = mmap(nullptr, 2 * bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
-  if (raw == MAP_FAILED) throw std::bad_alloc();
-  auto* start = static_cast<char*>(raw);
-  const std::size_t past = reinterpret_cast<std::uintptr_t>(raw) % bytes;
-  const std::size_t before = past == 0 ? 0 : bytes - past;
-  if (before > 0) munmap(start, before);
+void* map(std::size_t bytes) {
+  void* start = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (start == MAP_FAILED) throw std::bad_alloc();
+  return start;
+}
+
+// Memory that starts at a multiple of its size.
+char* map_aligned(std::size_t bytes) {
+  // The system places a mapping next to the one before, so that after the first this mostly does.
+  auto* start = static_cast<char*>(map(bytes));
+  if (reinterpret_cast<std::uintptr_t>(start) % bytes == 0) return start;
+  munmap(start, bytes);
+  start = static_cast<char*>(map(2 * bytes));
+  const std::size_t before = bytes - reinterpret_cast<std::uintptr_t>(start) % bytes;
+  munmap(start, before);
   if (before < bytes) munmap(start + before + bytes, bytes - before);
-#ifdef MADV_HUGEPAGE
-  if (huge) madvise(start + before, bytes, MADV_HUGEPAGE);
-#endif
   return start + before;
+}
+#endif
+
+void* map_slab(std::size_t bytes, [[maybe_unused]] bool huge) {
+#ifdef WENGERT_MMAP
+  char* start = map_aligned(bytes);
+#ifdef MADV_HUGEPAGE
+  if (huge) madvise(start, bytes, MADV_HUGEPAGE);
+#endif
+  return start;
 #else
-  (void)huge;
-  void* raw = std::aligned_alloc(bytes, bytes);
-  if (!raw) throw std::bad_alloc();
-  return raw;
+  void* start = std::aligned_alloc(bytes, bytes);
+  if (!start) throw std::bad_alloc();
+  return start;
 #endif
 }
 
@@ -44,17 +57,25 @@ void unmap(void* pointer, std::size_t bytes) {
 
 }  // namespace
 
-SlabPool::SlabPool(std::size_t block_size) : size_(block_size), current_(new_slab()) {}
+constinit SlabPool::Slab SlabPool::full{.carved = SlabPool::kSlabBytes};
 
 SlabPool::Slab* SlabPool::new_slab() {
   // The first slab stays on small pages: a program with few nodes should not pay for 2 MiB.
-  void* memory = map_aligned(kSlabBytes, slabs_ > 0);
-  ++slabs_;
-  return new (memory) Slab;
+  void* memory = map_slab(kSlabBytes, newest_ != nullptr);
+  auto* slab = new (memory) Slab;
+  slab->older = newest_;
+  if (newest_) newest_->newer = slab;
+  newest_ = slab;
+  return slab;
+}
+
+void SlabPool::delete_slab(Slab* slab) {
+  if (slab->older) slab->older->newer = slab->newer;
+  (slab->newer ? slab->newer->older : newest_) = slab->older;
+  unmap(slab, kSlabBytes);
 }
 
 void* SlabPool::take_from_another() {
-  current_->listed = false;
   Slab* next = with_room_;
   if (next) {
     unlink(next);
@@ -62,14 +83,15 @@ void* SlabPool::take_from_another() {
   } else {
     next = new_slab();
   }
+  if (current_ != &full) current_->listed = false;
   current_ = next;
-  return take();
+  return take_from(next);
 }
 
 void SlabPool::became_available(Slab* slab) {
   if (slab->live == 0) {
     slab->free = nullptr;
-    slab->carved = 64;
+    slab->carved = kHeader;
   }
   if (slab == current_) return;
   if (!slab->listed) {
@@ -79,8 +101,7 @@ void SlabPool::became_available(Slab* slab) {
   if (slab->live > 0) return;
   if (empty_ >= kCachedEmpty) {
     unlink(slab);
-    unmap(slab, kSlabBytes);
-    --slabs_;
+    delete_slab(slab);
   } else {
     ++empty_;
   }
@@ -98,6 +119,16 @@ void SlabPool::unlink(Slab* slab) {
   if (slab->next) slab->next->previous = slab->previous;
   if (with_room_ == slab) with_room_ = slab->next;
   slab->next = slab->previous = nullptr;
+}
+
+std::int64_t SlabPool::live() const {
+#ifdef __SANITIZE_ADDRESS__
+  return live_;
+#else
+  std::int64_t count = 0;
+  for (const Slab* slab = newest_; slab; slab = slab->older) count += slab->live;
+  return count;
+#endif
 }
 
 }  // namespace wengert

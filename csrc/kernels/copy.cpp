@@ -164,4 +164,23 @@ void fill(const Array& target, double value) {
   });
 }
 
+Array full(DType dtype, const Dims& shape, double value) {
+  Array result = empty(dtype, shape);
+  fill(result, value);
+  return result;
+}
+
+Array copy_of(const Array& array) {
+  Array result = empty(array.dtype, array.shape);
+  copy(result, array);
+  return result;
+}
+
+Array cast(const Array& array, DType dtype) {
+  if (array.dtype == dtype) return array;
+  Array result = empty(dtype, array.shape);
+  copy(result, array);
+  return result;
+}
+
 }  // namespace wengert

@@ -135,6 +135,64 @@ Dims merged_shape(const Dims& shape, int inputs, LoopInput* in) {
   return merged;
 }
 
+template <class T>
+void fill_block(void* block, const void* element, std::int64_t n) {
+  std::fill_n(static_cast<T*>(block), n, *static_cast<const T*>(element));
+}
+
+// Constants are written out for one block, which every block of the others then meets.
+void run_even_blocks(Loop loop, DType compute, int inputs, const EvenInput* in, char* out,
+                     std::int64_t out_item, std::int64_t n) {
+  alignas(64) char blocks[kMaxLoopInputs][kBlock * 8];
+  const auto item = static_cast<std::int64_t>(item_size(compute));
+  for (int i = 0; i < inputs; ++i) {
+    if (!in[i].constant) continue;
+    const std::int64_t length = std::min(n, kBlock);
+    if (item == 8) fill_block<std::uint64_t>(blocks[i], in[i].data, length);
+    else if (item == 4) fill_block<std::uint32_t>(blocks[i], in[i].data, length);
+    else fill_block<std::uint8_t>(blocks[i], in[i].data, length);
+  }
+  for (std::int64_t at = 0; at < n; at += kBlock) {
+    const void* pointers[kMaxLoopInputs] = {};
+    for (int i = 0; i < inputs; ++i) {
+      pointers[i] = in[i].constant ? blocks[i] : static_cast<const char*>(in[i].data) + at * item;
+    }
+    loop(pointers, out + at * out_item, std::min(kBlock, n - at));
+  }
+}
+
+void run_even_range(Loop loop, DType compute, int inputs, const EvenInput* in, const Array& out,
+                    std::int64_t begin, std::int64_t end) {
+  const auto item = static_cast<std::int64_t>(item_size(compute));
+  const auto out_item = static_cast<std::int64_t>(item_size(out.dtype));
+  EvenInput part[kMaxLoopInputs];
+  const void* pointers[kMaxLoopInputs] = {};
+  bool any_constant = false;
+  for (int i = 0; i < inputs; ++i) {
+    part[i] = in[i];
+    if (in[i].constant) any_constant = true;
+    else part[i].data = static_cast<const char*>(in[i].data) + begin * item;
+    pointers[i] = part[i].data;
+  }
+  char* target = static_cast<char*>(out.data) + begin * out_item;
+  if (any_constant) run_even_blocks(loop, compute, inputs, part, target, out_item, end - begin);
+  else loop(pointers, target, end - begin);
+}
+
+// Calls run(begin, end) on all of a loop over n elements, on several threads if it is long.
+template <class F>
+void run_parts(std::int64_t n, F&& run) {
+  if (n <= kGrain * kChunk) {
+    if (n > 0) run(0, n);
+    return;
+  }
+  const Unlocked unlocked(n);
+  const std::int64_t chunks = (n + kChunk - 1) / kChunk;
+  parallel_for(chunks, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    run(begin * kChunk, std::min(n, end * kChunk));
+  });
+}
+
 }  // namespace
 
 LoopInput loop_input(const Array& array, const Dims& shape) {
@@ -161,20 +219,17 @@ LoopInput loop_constant(const void* data, DType dtype) {
 }
 
 void run_loop(Loop loop, DType compute, int inputs, const LoopInput* in, const Array& out) {
-  const std::int64_t n = out.size();
-  if (n == 0) return;
   LoopInput merged[kMaxLoopInputs];
   std::copy(in, in + inputs, merged);
   const Dims shape = merged_shape(out.shape, inputs, merged);
-  if (n <= kGrain * kChunk) {
-    run_range(loop, compute, inputs, merged, out, shape, 0, n);
-    return;
-  }
-  const Unlocked unlocked(n);
-  const std::int64_t chunks = (n + kChunk - 1) / kChunk;
-  parallel_for(chunks, kGrain, [&](std::int64_t begin, std::int64_t end) {
-    run_range(loop, compute, inputs, merged, out, shape, begin * kChunk,
-              std::min(n, end * kChunk));
+  run_parts(out.size(), [&](std::int64_t begin, std::int64_t end) {
+    run_range(loop, compute, inputs, merged, out, shape, begin, end);
+  });
+}
+
+void run_even_loop(Loop loop, DType compute, int inputs, const EvenInput* in, const Array& out) {
+  run_parts(out.size(), [&](std::int64_t begin, std::int64_t end) {
+    run_even_range(loop, compute, inputs, in, out, begin, end);
   });
 }
 

@@ -28,4 +28,14 @@ LoopInput loop_constant(const void* data, DType dtype);
 // several threads; the result does not depend on how many.
 void run_loop(Loop loop, DType compute, int inputs, const LoopInput* in, const Array& out);
 
+// An input that is neither gathered nor converted: contiguous elements of the dtype computed in, in the
+// order of the result, or one such element for all.
+struct EvenInput {
+  const void* data = nullptr;
+  bool constant = false;
+};
+
+// run_loop where every input is even. For small arrays it costs little more than the loop.
+void run_even_loop(Loop loop, DType compute, int inputs, const EvenInput* in, const Array& out);
+
 }  // namespace wengert

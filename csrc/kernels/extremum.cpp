@@ -4,6 +4,7 @@
 #include <string>
 #include <type_traits>
 
+#include "kernels/copy.h"
 #include "kernels/fold.h"
 #include "kernels/reduce.h"
 

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "kernels/clones.h"
+#include "kernels/copy.h"
 #include "kernels/nest.h"
 #include "kernels/parallel.h"
 

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "kernels/clones.h"
+#include "kernels/copy.h"
 #include "kernels/index.h"
 
 namespace wengert {

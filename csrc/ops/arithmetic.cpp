@@ -1,4 +1,5 @@
 // + - * / // % ** and their relatives.
+#include "kernels/copy.h"
 #include "kernels/reduce.h"
 #include "ops/elementwise.h"
 #include "ops/operations.h"
@@ -24,8 +25,12 @@ T remainder(T x, T y) {
 template <Number T>
 T floor_divide(T x, T y) {
   if constexpr (std::is_floating_point_v<T>) {
-    if (y == 0 || x - x != 0) return x / y - (y == 0 ? T(0) : (x - x));
-    const T quotient = (x - remainder(x, y)) / y;
+    if (y == 0) return x / y;
+    const T rest = std::fmod(x, y);
+    const T down = rest != 0 && (rest < 0) != (y < 0) ? T(1) : T(0);
+    // The division is exact but for rounding, and an infinite divisor leaves 0 or -1.
+    const T quotient = (x - rest) / y - down;
+    if (quotient == 0) return std::copysign(T(0), x / y);
     const T rounded = std::floor(quotient);
     return quotient - rounded > T(0.5) ? rounded + 1 : rounded;
   } else {
@@ -63,13 +68,19 @@ T wrapping(Op op, T x, T y) {
   }
 }
 
+// Not 0 - x: the sign of zero changes, too.
+template <Number T>
+T negated(T x) {
+  if constexpr (std::is_floating_point_v<T>) return -x;
+  else return wrapping([](auto a, auto b) { return b - a; }, x, T(0));
+}
+
 }  // namespace
 }  // namespace formula
 
 namespace {
 
-void refuse_negative_exponents(const Operation&, const Array& x, const Array& exponents) {
-  if (!exponents.storage || is_floating(exponents.dtype) || is_floating(x.dtype)) return;
+void refuse_negative_exponents(const Operation&, const Array&, const Array& exponents) {
   if (exponents.dtype == DType::kBool || exponents.size() == 0) return;
   Dims axes;
   for (int i = 0; i < exponents.ndim(); ++i) axes.push_back(i);
@@ -92,7 +103,7 @@ void register_sums() {
       derivative<kNothing>([](auto g, auto, auto, auto) { return -g; }));
   unary<Numeric>(
       {.name = "negative", .doc = "The input with its sign changed.", .aliases = {"neg"}, .symbol = "-"},
-      [](auto x) { return wrapping([](auto a, auto b) { return b - a; }, x, decltype(x)(0)) * 1; },
+      [](auto x) { return negated(x); },
       derivative<kNothing>([](auto g, auto, auto) { return -g; }));
   unary<Anything>({.name = "positive", .doc = "A copy of the input.", .symbol = "+"},
                   [](auto x) { return x; }, pass);
@@ -132,12 +143,12 @@ void register_products() {
 
 void register_remainders() {
   using namespace formula;
-  binary<Numeric>({.name = "floor_divide",
+  binary<Counting>({.name = "floor_divide",
                    .doc = "Quotient rounded towards minus infinity. The derivative is zero.",
                    .domain = {{-2, 2}, {0.5, 2}},
                    .symbol = "//"},
                   [](auto x, auto y) { return floor_divide(x, y); }, zero, zero);
-  binary<Numeric>(
+  binary<Counting>(
       {.name = "remainder",
        .doc = "Remainder of division, with the sign of the divisor. At a jump the derivative is that "
               "of the branch taken.",
@@ -150,7 +161,7 @@ void register_remainders() {
 
 void register_powers() {
   using namespace formula;
-  unary<Numeric>({.name = "square", .doc = "The input times itself.", .symbol = "**2"},
+  unary<Counting>({.name = "square", .doc = "The input times itself.", .symbol = "**2"},
                  [](auto x) { return wrapping([](auto a, auto b) { return a * b; }, x, x); },
                  derivative<kFirst>([](auto g, auto x, auto) { return g * (2 * x); }));
   unary<Real>({.name = "sqrt",
@@ -166,7 +177,7 @@ void register_powers() {
                .is_public = false},
               [](auto x) { return sqrt(x); },
               derivative<kResult>([](auto g, auto, auto r) { return g * where(r == 0, 0, 0.5_c / r); }));
-  binary<Numeric>(
+  binary<Counting>(
       {.name = "power",
        .doc = "First input to the power of the second. Where the exponent is 0 the derivative in the "
               "base is 0; where the base is 0 and the exponent is not negative the derivative in the "

@@ -52,6 +52,7 @@ inline constexpr Zero zero{};
 // Which dtypes the value formula is meant for.
 struct Real {};      // float32 and float64; integers become float64
 struct Numeric {};   // also integers
+struct Counting {};  // the same, and bools count as int64 (NumPy: as int8)
 struct Anything {};  // also bool, as NumPy has it
 struct Bits {};      // integers and bool only
 
@@ -229,6 +230,7 @@ void set_value(Operation& record) {
     set_loops<L, V, double, float>(record);
   }
   if constexpr (!std::is_same_v<Types, Real>) set_loops<L, V, std::int64_t, std::int32_t>(record);
+  record.counts_bools = std::is_same_v<Types, Counting>;
   if constexpr (std::is_same_v<Types, Anything> || std::is_same_v<Types, Bits>) {
     set_loop<L, V, bool>(record);
   }

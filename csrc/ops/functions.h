@@ -53,9 +53,19 @@ struct IndexItem {
 Value index(const Value& x, const std::vector<IndexItem>& items);
 // x[items] = value, written into the storage of `target`; nothing is recorded.
 void assign(const Array& target, const std::vector<IndexItem>& items, const Array& value);
-// What x is after x[items] = value was written into its storage: shares that storage.
-Value assigned(const Value& x, const std::vector<IndexItem>& items, const Value& value);
+// Elements by their place in the flattened tensor, and the adjoint: zeros with values added at such places.
+Value take_flat(const Value& x, const Array& indices);
+Value put_flat(const Value& values, const Array& indices, const Dims& shape);
 // One stretch of one axis, as a view.
 Value slice(const Value& x, int axis, std::int64_t start, std::int64_t length);
+
+
+// region.cpp: what in-place operations on parts of a tensor become in the graph
+// x after x[items] = value was written into its storage; shares that storage.
+Value assigned(const Value& x, const std::vector<IndexItem>& items, const Value& value);
+// The same after `part`, whose array is a view of base's, was written through that view.
+Value overwritten(const Value& base, const Value& part, const Array& view);
+// A view of base by its layout in memory, made anew after base has changed.
+Value strided_view(const Value& base, const Array& view);
 
 }  // namespace wengert

@@ -56,11 +56,6 @@ struct TakeAttributes : Attributes {
       : first_axis(first), indices(std::move(i)), shape(std::move(s)) {}
 };
 
-struct ItemsAttributes : Attributes {
-  std::vector<IndexItem> items;
-  explicit ItemsAttributes(std::vector<IndexItem> i) : items(std::move(i)) {}
-};
-
 template <class A>
 const A& attributes_of(const Attributes* attributes) {
   return *static_cast<const A*>(attributes);
@@ -271,44 +266,6 @@ void add_pair(const char* name, const char* doc, Array (*forward)(const Inputs&,
   }));
 }
 
-Array where_written(const std::vector<IndexItem>& items, const Dims& shape) {
-  Array mask = zeros(DType::kBool, shape);
-  assign(mask, items, full(DType::kBool, Dims{}, 1.0));
-  return mask;
-}
-
-// Of several writes to one element the last one stays: true where a written element of the value is still there.
-Value survivors(const std::vector<IndexItem>& items, const Dims& shape, const Dims& written) {
-  Array numbers = empty(DType::kInt64, written);
-  for (std::int64_t i = 0, n = numbers.size(); i < n; ++i) numbers.as<std::int64_t>()[i] = i;
-  Array last = zeros(DType::kInt64, shape);
-  assign(last, items, numbers);
-  const GradMode off(false);
-  static const Operation& equal = operation("equal");
-  return apply(equal, index(make_array(last), items), make_array(numbers));
-}
-
-void setitem_backward(Node* node, const Value& g, Gradients& grads) {
-  const auto& items = attributes_of<ItemsAttributes>(node->extra->attributes.get()).items;
-  if (node->inputs[0].node->requires_grad()) {
-    grads[0] = where(make_array(where_written(items, g.shape())), 0.0, g);
-  }
-  if (node->inputs[1].node->requires_grad()) {
-    const Value picked = index(g, items);
-    grads[1] = where(survivors(items, g.shape(), picked.shape()), picked, 0.0);
-  }
-}
-
-Value setitem_jvp(const Inputs& in, const Inputs& tangents, const Value&, const Attributes* attributes) {
-  const auto& items = attributes_of<ItemsAttributes>(attributes).items;
-  const Value zero = cast(make_scalar(0.0), in[0].dtype());
-  const Value base = make_array(copy_of(
-      (tangents[0] ? tangents[0] : broadcast_to(zero, in[0].shape())).array()));
-  const Value written = tangents[1] ? tangents[1] : zero;
-  assign(base.array(), items, written.array());
-  return base;
-}
-
 }  // namespace
 
 void register_indexing() {
@@ -337,14 +294,6 @@ void register_indexing() {
         scatter_add(out, take.first_axis, take.indices, in[0].array());
         return out;
       });
-  Operation setitem;
-  setitem.name = "setitem";
-  setitem.doc = "A tensor after a part of it was written.";
-  setitem.is_public = false;
-  setitem.arity = 2;
-  setitem.backward = setitem_backward;
-  setitem.jvp = setitem_jvp;
-  add_operation(std::move(setitem));
 }
 
 Value index(const Value& x, const std::vector<IndexItem>& items) {
@@ -388,11 +337,17 @@ void assign(const Array& target, const std::vector<IndexItem>& items, const Arra
   else scatter_assign(part, plan.first_axis, plan.indices, cast(source, part.dtype));
 }
 
-Value assigned(const Value& x, const std::vector<IndexItem>& items, const Value& value) {
-  static const Operation& op = operation("setitem");
-  Value result = make_array(x.array());
-  record(op, result, {x, value}, std::make_shared<ItemsAttributes>(items));
-  return result;
+Value take_flat(const Value& x, const Array& indices) {
+  static const Operation& op = operation("take");
+  return apply(op, {reshape(x, Dims{-1})},
+               std::make_shared<TakeAttributes>(0, std::vector<Array>{indices}, Dims{x.size()}));
+}
+
+Value put_flat(const Value& values, const Array& indices, const Dims& shape) {
+  static const Operation& op = operation("put");
+  return reshape(apply(op, {values},
+                       std::make_shared<TakeAttributes>(0, std::vector<Array>{indices}, Dims{shape.product()})),
+                 shape);
 }
 
 Value slice(const Value& x, int axis, std::int64_t start, std::int64_t length) {

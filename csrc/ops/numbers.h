@@ -117,7 +117,11 @@ template <Number T>
 T absolute(T x) {
   if constexpr (std::is_floating_point_v<T>) return std::fabs(x);
   if constexpr (std::is_same_v<T, bool>) return x;
-  else if constexpr (std::is_integral_v<T>) return static_cast<T>(x < 0 ? -x : x);
+  else if constexpr (std::is_integral_v<T>) {
+    // Unsigned: the least integer has no counterpart and stays itself, as in NumPy.
+    const auto u = static_cast<std::make_unsigned_t<T>>(x);
+    return static_cast<T>(x < 0 ? 0 - u : u);
+  }
 }
 
 // -1, 0, 1; NaN for NaN.

@@ -15,6 +15,7 @@ void register_operations() {
   register_reduction();
   register_linear_algebra();
   register_indexing();
+  register_region();
 }
 
 }  // namespace wengert

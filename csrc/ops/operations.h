@@ -12,6 +12,7 @@ void register_shape();
 void register_reduction();
 void register_linear_algebra();
 void register_indexing();
+void register_region();
 
 // Fills the table; called once, before anything else.
 void register_operations();

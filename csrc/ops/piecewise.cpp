@@ -15,6 +15,13 @@ auto share_ignoring_nan = [](auto x, auto y) {
   return where(x > y, 1.0, where(x < y, 0.0, where(x == y, 0.5, where(isnan(y), 1.0, 0.0))));
 };
 
+// Integers are round already.
+template <class F, Number T>
+T rounded(T x, F round) {
+  if constexpr (std::is_floating_point_v<T>) return round(x);
+  else return x;
+}
+
 }  // namespace
 }  // namespace formula
 
@@ -78,12 +85,12 @@ void register_kinks() {
 
 void register_rounding() {
   using namespace formula;
-  unary<Real>({.name = "floor", .doc = "Largest integer not above the input. The derivative is 0."},
-              [](auto x) { return floor(x); }, zero);
-  unary<Real>({.name = "ceil", .doc = "Smallest integer not below the input. The derivative is 0."},
-              [](auto x) { return ceil(x); }, zero);
-  unary<Real>({.name = "trunc", .doc = "The input without its fraction. The derivative is 0."},
-              [](auto x) { return trunc(x); }, zero);
+  unary<Anything>({.name = "floor", .doc = "Largest integer not above the input. The derivative is 0."},
+                  [](auto x) { return rounded(x, [](auto f) { return floor(f); }); }, zero);
+  unary<Anything>({.name = "ceil", .doc = "Smallest integer not below the input. The derivative is 0."},
+                  [](auto x) { return rounded(x, [](auto f) { return ceil(f); }); }, zero);
+  unary<Anything>({.name = "trunc", .doc = "The input without its fraction. The derivative is 0."},
+                  [](auto x) { return rounded(x, [](auto f) { return trunc(f); }); }, zero);
   unary<Real>({.name = "round",
                .doc = "Nearest integer; halves to the even one. The derivative is 0.",
                .numpy = "rint",

@@ -1,4 +1,5 @@
 // Sums, products, extrema and statistics over axes.
+#include "kernels/copy.h"
 #include "kernels/reduce.h"
 
 #include <cmath>

@@ -1,4 +1,5 @@
 // Operations that rearrange elements, join tensors or choose between them.
+#include "engine/evaluate.h"
 #include "kernels/copy.h"
 #include "ops/function.h"
 #include "ops/functions.h"

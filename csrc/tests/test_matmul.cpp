@@ -1,6 +1,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/copy.h"
 #include "kernels/matmul.h"
 #include "kernels/parallel.h"
 #include "tests/arrays.h"

@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "kernels/copy.h"
 #include "kernels/parallel.h"
 #include "kernels/reduce.h"
 #include "tests/arrays.h"

@@ -1,0 +1,1 @@
+"""Measures wengert beside its peers: ``python -m benchmarks`` from the root of the checkout."""

@@ -1,0 +1,1 @@
+"""One module a peer, each with an ``ADAPTER`` that speaks the vocabulary of ``base.Adapter``."""

@@ -1,0 +1,5 @@
+"""JAX with ``jax.jit`` around the whole step."""
+
+from .jax import JaxJitAdapter
+
+ADAPTER = JaxJitAdapter()

@@ -1,0 +1,13 @@
+"""One file a question. Each has TITLE, ABOUT, AIMS, HIGHLIGHTS, and ``cases(quick)``,
+``prepare(adapter, case)``, ``check(case, result)``."""
+
+ALL = (
+    "scalar_operation",
+    "scalar_graph",
+    "small_array",
+    "large_array",
+    "descent_loops",
+    "second_order",
+    "footprint",
+    "threads",
+)

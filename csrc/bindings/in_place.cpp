@@ -1,0 +1,181 @@
+#include "bindings/in_place.h"
+
+#include "bindings/convert.h"
+#include "kernels/copy.h"
+
+namespace wengert::bindings {
+namespace {
+
+TensorObject* object_of(PyObject* self) { return reinterpret_cast<TensorObject*>(self); }
+
+std::string described(PyObject* self, const char* name) {
+  return std::string(name) + " on a tensor of shape " + value_of(self).shape().to_string();
+}
+
+void check_fits(const Value& target, const Value& result, const char* name) {
+  if (!(result.shape() == target.shape())) {
+    throw std::runtime_error(std::string(name) + ": output with shape " + target.shape().to_string() +
+                             " doesn't match the broadcast shape " + result.shape().to_string() +
+                             "; in-place operations cannot change the shape");
+  }
+  const auto kind = [](DType dtype) { return is_floating(dtype) ? 2 : is_integer(dtype) ? 1 : 0; };
+  if (kind(result.dtype()) > kind(target.dtype())) {
+    throw TypeError(std::string(name) + ": result type " + name_of(result.dtype()) +
+                    " can't be cast to the desired output type " + name_of(target.dtype()) +
+                    "; convert with astype() first");
+  }
+}
+
+void check_writable(const Value& target, const char* name) {
+  if (target->is_inline() || target->as_array()->array.storage->writable) return;
+  throw std::invalid_argument(std::string(name) + ": the tensor shares read-only memory; clone() it first");
+}
+
+// What must hold for a write that is recorded.
+void check_recorded(PyObject* self, const char* name) {
+  const Node* node = node_of(self);
+  if (node->is_leaf() && node->requires_grad()) {
+    throw std::runtime_error("a leaf Variable that requires grad is being used in an in-place operation: " +
+                             described(self, name) + "; update it under no_grad(), or work on a copy (clone())");
+  }
+  const ViewOf* view = object_of(self)->view;
+  if (!view) return;
+  const Node* base = node_of(view->base);
+  if (base->is_leaf() && base->requires_grad()) {
+    throw std::runtime_error("a view of a leaf Variable that requires grad is being used in an in-place operation: " +
+                             described(self, name) + "; update it under no_grad(), or work on a copy (clone())");
+  }
+  if (view->made_without_grad) {
+    throw std::runtime_error("A view was created in no_grad mode and is being modified inplace with grad mode enabled: " +
+                             described(self, name) + "; make the view outside no_grad()");
+  }
+}
+
+// The value with the memory of `array`, which holds the same elements.
+Value in_memory(Value value, const Array& array) {
+  if (const int level = level_of(value.get())) {
+    return make_dual(in_memory(primal_at(value.get(), level), array), tangent_at(value.get(), level), level);
+  }
+  // A value that somebody else holds too (a cast that was none) must keep its own.
+  const Value own = value->references == 1 ? value : apply(operation("positive"), value);
+  const std::uint32_t before = own->has(kSavedResult) ? version_of(own.get()) : 0;
+  own->as_array()->array = array;
+  // What it saved of itself is as new as that memory.
+  if (own->has(kSavedResult)) own->saved_versions += version_of(own.get()) - before;
+  return own;
+}
+
+// `result` has the tensor's memory: it takes the tensor's place, and if that is a view, its owner changes too.
+void take_place(PyObject* self, const Value& result) {
+  ViewOf* view = object_of(self)->view;
+  if (!view) {
+    rebind(self, result);
+    return;
+  }
+  const Array array = result.array();
+  rebind(view->base, overwritten(value_of(view->base), result, array));
+  view->base_node = value_of(view->base);
+  rebind(self, strided_view(view->base_node, array));
+}
+
+// Note [Saved before a write]: a value that an earlier operation saved counts as changed from now on, and its
+// backward pass will say so. The operation that writes may need the old value itself (x *= w does): it keeps it,
+// and is the only one whose record allows for the new version.
+void keep_for(const Value& result, const Value& target, bool memory_is_reused) {
+  std::uint32_t uses = 0;
+  for (std::uint32_t i = 0; i < 2 && i < result->input_count && !result->is_leaf(); ++i) {
+    if (result->has(kSaved0 << i) && result->input(i) == target.get()) ++uses;
+  }
+  result->saved_versions += uses;
+  if (target->is_inline()) {
+    ++target->version;
+    return;
+  }
+  Array& array = target->as_array()->array;
+  if (memory_is_reused && uses > 0) {
+    const std::uint32_t version = array.storage->version();
+    array = copy_of(array);
+    array.storage->version_ = version;
+  }
+  array.storage->bump_version();
+}
+
+bool shares_memory(PyObject* self, const Value& target) {
+  return object_of(self)->view || target->as_array()->array.storage->references > 1;
+}
+
+void write_recorded(PyObject* self, const Value& target, Value result, const char* name) {
+  check_recorded(self, name);
+  if (target->is_inline() || !shares_memory(self, target)) {
+    keep_for(result, target, false);
+    rebind(self, result);  // nobody else sees the memory: the result's own will do
+    return;
+  }
+  const Array array = target.array();
+  if (!array.is_non_overlapping()) {
+    throw std::runtime_error(
+        "unsupported operation: more than one element of the written-to tensor refers to a single memory location: " +
+        described(self, name) + ". Please clone() the tensor before performing the operation.");
+  }
+  keep_for(result, target, true);
+  copy(array, result.array());
+  if (array.storage.get() != target->as_array()->array.storage.get()) array.storage->bump_version();
+  result = in_memory(std::move(result), array);
+  take_place(self, result);
+}
+
+}  // namespace
+
+void write_in_place(PyObject* self, Value result, const char* name) {
+  const Value target = value_of(self);
+  check_fits(target, result, name);
+  check_writable(target, name);
+  const bool dual = target->has(kDual) || result->has(kDual);
+  const bool recorded = dual || result.requires_grad() || (thread_state.grad_enabled && target.requires_grad());
+  result = cast(result, target.dtype());
+  if (recorded) {
+    write_recorded(self, target, std::move(result), name);
+  } else if (target->is_inline()) {
+    target->value = result->value;
+    ++target->version;
+  } else {
+    Array& array = target->as_array()->array;
+    if (!array.is_non_overlapping()) {
+      throw std::runtime_error(
+          "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+          "location: " + described(self, name) + ". Please clone() the tensor before performing the operation.");
+    }
+    copy(array, result.array());
+    array.storage->bump_version();
+  }
+}
+
+void assign_in_place(PyObject* self, const std::vector<IndexItem>& items, const Value& given) {
+  const Value target = value_of(self);
+  check_writable(target, "setitem");
+  if (is_floating(given.dtype()) && !is_floating(target.dtype()) && given.requires_grad()) {
+    throw TypeError(std::string("setitem: a value that requires grad cannot be written to a tensor of dtype ") +
+                    name_of(target.dtype()));
+  }
+  const bool dual = target->has(kDual) || given->has(kDual);
+  const bool recorded = dual || (thread_state.grad_enabled && (target.requires_grad() || given.requires_grad()));
+  if (!recorded) {
+    const Array array = target.array();
+    assign(array, items, given.array());
+    array.storage->bump_version();
+    return;
+  }
+  check_recorded(self, "setitem");
+  const Value value = cast(given, target.dtype());
+  if (dual && target->is_inline()) {
+    throw std::runtime_error("setitem: a 0-d tensor with a tangent cannot be written to; compute a new one");
+  }
+  const Array array = target->is_inline() ? copy_of(target.array()) : target.array();
+  assign(array, items, value.array());
+  array.storage->bump_version();
+  Value result = assigned(target, items, value);
+  if (target->is_inline()) result->as_array()->array = array;
+  take_place(self, result);
+}
+
+}  // namespace wengert::bindings

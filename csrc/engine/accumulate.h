@@ -1,0 +1,18 @@
+// Adding gradients together, within a pass and into what tensors keep.
+#pragma once
+
+#include "engine/apply.h"
+
+namespace wengert {
+
+// Whether nobody but `value` itself sees its elements, so that they may be written over.
+bool is_sole_owner(const Value& value);
+
+Value sum_of(const Value& a, const Value& b);
+// a + b, in place where nobody else sees a.
+Value accumulated(Value a, const Value& b);
+
+// Adds `grad` into the gradient a leaf keeps.
+void accumulate_into_leaf(Node* leaf, Value grad);
+
+}  // namespace wengert

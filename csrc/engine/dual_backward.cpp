@@ -1,0 +1,72 @@
+// Backward passes over values with tangents.
+#include <algorithm>
+
+#include "engine/backward.h"
+
+namespace wengert {
+namespace {
+
+int level_in(const std::vector<Value>& values) {
+  int level = 0;
+  for (const Value& value : values) {
+    if (value) level = std::max(level, level_of(value.get()));
+  }
+  return level;
+}
+
+std::vector<Value> primals_of(const std::vector<Value>& values, int level) {
+  std::vector<Value> primals;
+  for (const Value& value : values) primals.push_back(value ? primal_at(value.get(), level) : Value());
+  return primals;
+}
+
+// The derivative of the pass along the tangents: tangents of the outputs pulled back by the gradients,
+// and outputs by the tangents of the gradients.
+BackwardRequest tangent_request(const BackwardRequest& request, const BackwardRequest& primal, int level) {
+  BackwardRequest result = primal;
+  result.outputs.clear();
+  result.grads.clear();
+  const auto add = [&](const Value& output, const Value& grad) {
+    if (!output || !output.requires_grad()) return;
+    result.outputs.push_back(output);
+    result.grads.push_back(grad);
+  };
+  for (std::size_t i = 0; i < request.outputs.size(); ++i) {
+    const Value grad = i < request.grads.size() ? request.grads[i] : Value();
+    add(tangent_at(request.outputs[i].get(), level), grad ? primal_at(grad.get(), level) : Value());
+    const Value grad_tangent = grad ? tangent_at(grad.get(), level) : Value();
+    if (grad_tangent) add(primal.outputs[i], grad_tangent);
+  }
+  return result;
+}
+
+}  // namespace
+
+// Note [Forward over reverse]: the tangent of a recorded result is recorded too, as a function of the same
+// primals. So the tangent of a gradient is the gradient of the tangent: a second pass gives it.
+std::vector<Value> run_backward(BackwardRequest request) {
+  const int level = std::max({level_in(request.outputs), level_in(request.grads), level_in(request.inputs)});
+  if (level == 0) return run_plain_backward(std::move(request));
+  if (request.accumulate) {
+    throw std::runtime_error(
+        "backward: the output carries a forward-mode tangent, which cannot be accumulated into grad; use "
+        "autograd.grad, which returns gradients with tangents");
+  }
+  BackwardRequest primal = request;
+  primal.outputs = primals_of(request.outputs, level);
+  primal.grads = primals_of(request.grads, level);
+  primal.inputs = primals_of(request.inputs, level);
+  BackwardRequest along = tangent_request(request, primal, level);
+  primal.retain_graph = primal.retain_graph || !along.outputs.empty();
+  std::vector<Value> grads = run_backward(primal);
+  const std::vector<Value> tangents =
+      along.outputs.empty() ? std::vector<Value>(grads.size()) : run_backward(along);
+  for (std::size_t i = 0; i < grads.size(); ++i) {
+    if (!tangents[i]) continue;
+    if (!grads[i]) grads[i] = zeros_like(primal.inputs[i]);
+    grads[i] = make_dual(grads[i], tangents[i], level);
+  }
+  return grads;
+}
+
+}  // namespace wengert

@@ -1,0 +1,155 @@
+#include "engine/evaluate.h"
+
+#include "engine/float_errors.h"
+
+namespace wengert {
+namespace {
+
+bool is_weak(const Operand& x) { return !x.node || x.node->has(kWeak); }
+
+Operand::Kind weak_kind(const Operand& x) {
+  if (!x.node) return x.kind;
+  const DType dtype = dtype_of(x.node);
+  if (dtype == DType::kBool) return Operand::kBool;
+  return is_floating(dtype) ? Operand::kFloat : Operand::kInt;
+}
+
+bool is_scalar_like(const Operand& x) {
+  return !x.node || x.node->is_inline() || x.node->as_array()->array.ndim() == 0;
+}
+
+[[noreturn]] void unsupported(const Operation& operation, DType dtype) {
+  std::string text = operation.name + ": not defined for dtype " + name_of(dtype);
+  if (dtype == DType::kBool) text += "; convert with astype(int) or use logical operations";
+  throw TypeError(text);
+}
+
+Value evaluate_scalars(const Operation& operation, const Operand* operands, int count) {
+  const double x = number_of(operands[0]);
+  const double y = count == 2 ? number_of(operands[1]) : 0.0;
+  if (thread_state.error_mode) check_numbers(operation, x, y);
+  const double result = count == 1 ? operation.scalar1(x) : operation.scalar2(x, y);
+  if (operation.kind != OperationKind::kComparison) return make_scalar(result);
+  Value answer = make_empty(DType::kBool, scalar_shape);
+  *answer->as_array()->array.as<bool>() = result != 0;
+  return answer;
+}
+
+// Null if an operand is not even: see Note [Even operands].
+Value evaluate_even(const Operation& operation, const Operand* operands, int count) {
+  const Node* model = nullptr;
+  for (int i = 0; i < count && !model; ++i) {
+    if (operands[i].node && !operands[i].node->is_inline()) model = operands[i].node;
+  }
+  if (!model || model->has(kWeak)) return Value();
+  const Array& like = model->as_array()->array;
+  if (!is_floating(like.dtype) || like.ndim() == 0) return Value();
+  const Loop loop = operation.loops[static_cast<std::size_t>(like.dtype)];
+  if (!loop) return Value();
+  EvenInput in[2];
+  Number numbers[2];
+  for (int i = 0; i < count; ++i) {
+    if (!even_input(operands[i].node, operands[i].number, like, &numbers[i], &in[i])) return Value();
+  }
+  const bool compares = operation.kind == OperationKind::kComparison;
+  Value result = make_empty(compares ? DType::kBool : like.dtype, like.shape);
+  run_even_loop(loop, like.dtype, count, in, result->as_array()->array);
+  return result;
+}
+
+LoopInput number_input(const Operand& x, DType dtype, Number* number) {
+  if (x.kind != Operand::kFloat && dtype == DType::kInt64) {
+    number->i64 = x.integer;
+    return loop_constant(number, dtype);
+  }
+  number->f64 = x.number;
+  return loop_constant(number, DType::kFloat64);
+}
+
+Value evaluate_arrays(const Operation& operation, const Operand* operands, int count,
+                      DType compute) {
+  const Loop loop = operation.loops[static_cast<std::size_t>(compute)];
+  if (!loop) unsupported(operation, compute);
+  Dims shape;
+  Array arrays[2];
+  for (int i = 0; i < count; ++i) {
+    if (!operands[i].node || operands[i].node->is_inline()) continue;
+    arrays[i] = operands[i].node->as_array()->array;
+    const Dims before = shape;
+    if (!broadcast_shapes(before, arrays[i].shape, &shape)) {
+      throw std::invalid_argument(operation.name + ": shapes " + before.to_string() + " and " +
+                                  arrays[i].shape.to_string() + " do not broadcast together");
+    }
+  }
+  LoopInput in[2];
+  Number numbers[2];
+  for (int i = 0; i < count; ++i) {
+    const Operand& x = operands[i];
+    if (arrays[i].storage) {
+      in[i] = loop_input(arrays[i], shape);
+    } else if (x.node) {
+      in[i] = loop_constant(&x.node->value, DType::kFloat64);
+    } else {
+      in[i] = number_input(x, compute, &numbers[i]);
+    }
+  }
+  if (operation.check && !is_floating(compute)) {
+    for (int i = 0; i < count; ++i) {
+      if (arrays[i].storage) continue;
+      arrays[i] = empty(DType::kInt64, Dims{});
+      *arrays[i].as<std::int64_t>() = operands[i].integer;
+    }
+    operation.check(operation, arrays[0], arrays[1]);
+  }
+  if (thread_state.error_mode) check_elements(operation, count, in, shape, compute);
+  const bool compares = operation.kind == OperationKind::kComparison;
+  Array out = empty(compares ? DType::kBool : compute, shape);
+  run_loop(loop, compute, count, in, out);
+  return make_value(std::move(out));
+}
+
+}  // namespace
+
+DType compute_dtype(const Operation& operation, const Operand* operands, int count) {
+  DType dtype = DType::kBool;
+  bool strong = false;
+  Operand::Kind weak = Operand::kBool;  // the strongest kind of Python number among them
+  for (int i = 0; i < count; ++i) {
+    if (!is_weak(operands[i])) {
+      const DType mine = dtype_of(operands[i].node);
+      dtype = strong ? promote(dtype, mine) : mine;
+      strong = true;
+    } else if (weak_kind(operands[i]) < weak) {
+      weak = weak_kind(operands[i]);
+    }
+  }
+  bool any_weak = false;
+  for (int i = 0; i < count; ++i) any_weak = any_weak || is_weak(operands[i]);
+  if (any_weak && weak == Operand::kFloat && !is_floating(dtype)) dtype = DType::kFloat64;
+  if (any_weak && weak == Operand::kInt && dtype == DType::kBool) dtype = DType::kInt64;
+  if (operation.kind == OperationKind::kReal && !is_floating(dtype)) return DType::kFloat64;
+  return dtype == DType::kBool && operation.counts_bools ? DType::kInt64 : dtype;
+}
+
+double number_of(const Operand& x) {
+  if (!x.node) return x.number;
+  if (x.node->is_inline()) return x.node->value;
+  const Array& array = x.node->as_array()->array;
+  return visit_dtype(array.dtype,
+                     [&]<class T>() { return static_cast<double>(*array.as<T>()); });
+}
+
+Value evaluate(const Operation& operation, const Operand* operands, int count) {
+  if (!thread_state.error_mode) {
+    if (Value result = evaluate_even(operation, operands, count)) return result;
+  }
+  const DType compute = compute_dtype(operation, operands, count);
+  bool scalars = compute == DType::kFloat64;
+  for (int i = 0; i < count; ++i) scalars = scalars && is_scalar_like(operands[i]);
+  // Bits are not for floats: then there is no function, and the loop's absence is reported.
+  scalars = scalars && (count == 1 ? operation.scalar1 != nullptr : operation.scalar2 != nullptr);
+  return scalars ? evaluate_scalars(operation, operands, count)
+                 : evaluate_arrays(operation, operands, count, compute);
+}
+
+}  // namespace wengert

@@ -1,0 +1,303 @@
+// One walk over a graph from its outputs to its leaves. Only backward.cpp starts one.
+#pragma once
+
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "engine/accumulate.h"
+#include "engine/backward.h"
+#include "engine/broadcast.h"
+#include "engine/saved.h"
+
+namespace wengert {
+
+inline constexpr unsigned kNeeded = 1;  // Node::marks: leads to one of the inputs asked for
+
+// Note [Scratch]: a pass counts uses and gathers gradients in the nodes themselves, which costs no
+// memory and no look-ups. A pass that starts while another is under way (from a hook, a Function or
+// another thread) keeps both in a table instead, so the two never meet.
+struct InNodes {
+  static constexpr bool kInNodes = true;
+  std::uint32_t& uses(Node* node) { return node->uses; }
+  GradSlot& slot(Node* node) { return node->grad; }
+  void begin(Node* node) { node->grad.value = nullptr; }  // also the number 0.0
+};
+
+struct InTable {
+  static constexpr bool kInNodes = false;
+  struct Entry {
+    std::uint32_t uses = 0;
+    GradSlot slot{};
+  };
+  std::unordered_map<Node*, Entry> entries;
+  std::uint32_t& uses(Node* node) { return entries[node].uses; }
+  GradSlot& slot(Node* node) { return entries[node].slot; }
+  void begin(Node*) {}
+};
+
+// The stack of the pass before, if it was not huge: most graphs are small, and allocating would be a
+// good part of walking them.
+inline std::vector<Node*> spare_stack;
+
+template <class Scratch>
+class Pass {
+ public:
+  explicit Pass(BackwardRequest& request)
+      : request_(request),
+        mode_(request.create_graph),
+        keep_(request.retain_graph || request.create_graph),
+        ready_(std::move(spare_stack)) {
+    ready_.clear();
+  }
+  ~Pass() {
+    abandon();
+    for (Node* node : captured_) node->clear(kCaptured);
+    for (Node* node : needed_) node->marks = 0;
+    if (ready_.capacity() <= kSpareCapacity) spare_stack = std::move(ready_);
+  }
+
+  std::vector<Value> run() {
+    if (request_.has_inputs) mark_inputs();
+    count_uses();
+    for (std::size_t i = 0; i < request_.outputs.size(); ++i) {
+      Node* output = request_.outputs[i].get();
+      if (!takes_part(output)) continue;
+      deliver(output, std::move(request_.grads[i]));
+      used(output);
+    }
+    while (!ready_.empty()) {
+      Node* node = ready_.back();
+      ready_.pop_back();
+      process(node);
+    }
+    return collect();
+  }
+
+ private:
+  bool takes_part(const Node* node) const {
+    return node->requires_grad() && (!request_.has_inputs || (node->marks & kNeeded));
+  }
+
+  void mark_inputs() {
+    for (const Value& input : request_.inputs) {
+      input->set(kCaptured);
+      captured_.push_back(input.get());
+    }
+    needed_ = topological_order(request_.outputs);
+    for (auto at = needed_.rbegin(); at != needed_.rend(); ++at) {
+      Node* node = *at;
+      bool needed = node->has(kCaptured);
+      for (std::uint32_t i = 0; i < node->input_count && !needed && !node->is_leaf(); ++i) {
+        const Node* input = node->input(i);
+        needed = input && input->requires_grad() && (input->marks & kNeeded) != 0;
+      }
+      if (needed) node->marks |= kNeeded;
+    }
+  }
+
+  void visit(Node* node) {
+    if (scratch_.uses(node)++ == 0) {
+      scratch_.begin(node);
+      ready_.push_back(node);
+    }
+  }
+
+  void count_uses() {
+    for (const Value& output : request_.outputs) {
+      if (takes_part(output.get())) visit(output.get());
+    }
+    while (!ready_.empty()) {
+      Node* node = ready_.back();
+      ready_.pop_back();
+      for_each_input(node, [&](Node* input) { visit(input); });
+    }
+  }
+
+  template <class F>
+  void for_each_input(Node* node, F f) {
+    if (node->is_leaf()) return;
+    for (std::uint32_t i = 0, n = node->input_count; i < n; ++i) {
+      Node* input = node->input(i);
+      if (input && takes_part(input)) f(input);
+    }
+  }
+
+  void used(Node* node) {
+    if (--scratch_.uses(node) == 0) ready_.push_back(node);
+  }
+
+  // Whether gradients of this node are gathered as a plain number.
+  bool is_number(const Node* node) const { return node->is_inline() && !request_.create_graph; }
+
+  // Adds a gradient, of the shape of any consumer, to what the node has gathered.
+  void deliver(Node* node, Value grad) {
+    if (!grad) return;
+    if (grad.dtype() != dtype_of(node) || !(grad.shape() == shape_of(node))) {
+      grad = cast(sum_to(grad, shape_of(node)), dtype_of(node));
+    }
+    GradSlot& slot = scratch_.slot(node);
+    if (is_number(node)) {
+      slot.number += grad->is_inline() ? grad->value : *grad.array().template as<double>();
+    } else if (!slot.value) {
+      slot.value = grad.release();
+    } else {
+      Value before = Value::adopt(slot.value);
+      slot.value = nullptr;
+      slot.value = accumulated(std::move(before), grad).release();
+    }
+  }
+
+  Value take_slot(Node* node) {
+    GradSlot& slot = scratch_.slot(node);
+    if (is_number(node)) return make_scalar(std::exchange(slot.number, 0.0));
+    return Value::adopt(std::exchange(slot.value, nullptr));
+  }
+
+  void process(Node* node) {
+    current_ = node;
+    constexpr unsigned kRare = kHooked | kRetainsGrad | kCaptured;
+    if constexpr (Scratch::kInNodes) {
+      if (node->is_inline() && !node->has(kRare) && !request_.create_graph && fast(node)) return;
+    }
+    Value grad = take_slot(node);
+    if (grad && node->has(kRare)) grad = rare(node, std::move(grad));
+    if (node->is_leaf()) {
+      finish_leaf(node, std::move(grad));
+    } else {
+      if (grad) propagate(node, std::move(grad));
+      for_each_input(node, [&](Node* input) { used(input); });
+      if (!keep_) release_saved(node);
+    }
+    current_ = nullptr;
+  }
+
+  // Inline nodes by the numbers, without a call through anything but the operation's own rule.
+  bool fast(Node* node) {
+    if (node->is_leaf()) {
+      if (request_.has_inputs || node->inputs[0].node) return false;
+      node->inputs[1].number += node->grad.number;
+      node->set(kHasGrad);
+      current_ = nullptr;
+      return true;
+    }
+    const auto rule = scalar_backward_table[node->operation];
+    if (!rule || request_.has_inputs) return false;
+    for (std::uint32_t i = 0; i < node->input_count; ++i) {
+      const Node* input = node->has(kNumber0 << i) ? nullptr : node->inputs[i].node;
+      if (input && !input->is_inline()) return false;
+    }
+    if (node->has(kAnySaved)) {
+      if (node->has(kFreed) || versions_of_scalars(node) != node->saved_versions) check_saved(node);
+      if (!keep_) node->set(kFreed);
+    }
+    rule(node, node->grad.number);
+    for (std::uint32_t i = 0; i < node->input_count; ++i) {
+      if (input_requires_grad(node, i)) used(node->inputs[i].node);
+    }
+    current_ = nullptr;
+    return true;
+  }
+
+  Value rare(Node* node, Value grad) {
+    if (node->extra) {
+      const auto hooks = node->extra->hooks;  // a hook may remove itself
+      for (const auto& hook : hooks) {
+        if (Value changed = hook->call(grad)) grad = std::move(changed);
+      }
+    }
+    if (node->has(kRetainsGrad)) retain(node, grad);
+    if (node->has(kCaptured)) {
+      Value& result = results_[node];
+      result = grad;
+    }
+    return grad;
+  }
+
+  void retain(Node* node, const Value& grad) {
+    Value& kept = extra_of(node).grad;
+    kept = kept ? sum_of(kept, grad) : grad;
+  }
+
+  void finish_leaf(Node* node, Value grad) {
+    const bool wanted = !request_.has_inputs || node->has(kCaptured);
+    if (!request_.accumulate || !wanted || !grad) return;
+    accumulate_into_leaf(node, std::move(grad));
+    if (!node->extra) return;
+    const auto hooks = node->extra->after_accumulation;
+    for (const auto& hook : hooks) hook->call(Value(node));
+  }
+
+  void propagate(Node* node, Value grad) {
+    const Operation& op = operation(node->operation);
+    check_saved(node);
+    if (op.kind != OperationKind::kStructural) return propagate_elementwise(node, std::move(grad));
+    gradients_.assign(node->input_count, Value());
+    op.backward(node, grad, gradients_);
+    grad = Value();
+    for (std::uint32_t i = 0; i < node->input_count; ++i) {
+      Node* input = node->input(i);
+      if (input && takes_part(input)) deliver(input, std::move(gradients_[i]));
+    }
+    gradients_.clear();
+  }
+
+  void propagate_elementwise(Node* node, Value grad) {
+    Node* inputs[2] = {};
+    for (std::uint32_t i = 0; i < node->input_count; ++i) {
+      Node* input = node->input(i);
+      if (input && takes_part(input)) inputs[i] = input;
+    }
+    for (std::uint32_t i = 0; i < node->input_count; ++i) {
+      if (!inputs[i]) continue;
+      const bool last = i == 1 || !inputs[1];
+      Value result = elementwise_gradient(node, i, grad, request_.create_graph, last);
+      if (last) grad = Value();
+      deliver(inputs[i], std::move(result));
+    }
+  }
+
+  std::vector<Value> collect() {
+    std::vector<Value> grads;
+    if (!request_.has_inputs || request_.accumulate) {
+      // backward(inputs=[non-leaf]) accumulates into what the non-leaf retains.
+      for (auto& [node, grad] : results_) {
+        if (!node->is_leaf() && !node->has(kRetainsGrad)) retain(node, grad);
+      }
+      return grads;
+    }
+    for (const Value& input : request_.inputs) {
+      auto found = results_.find(input.get());
+      grads.push_back(found == results_.end() ? Value() : found->second);
+    }
+    return grads;
+  }
+
+  // After an exception: lets go of everything gathered for nodes that were not reached.
+  void abandon() {
+    if (current_) ready_.push_back(current_);
+    while (!ready_.empty()) {
+      Node* node = ready_.back();
+      ready_.pop_back();
+      if (!is_number(node)) take_slot(node);
+      for_each_input(node, [&](Node* input) {
+        if (std::exchange(scratch_.uses(input), 0) != 0) ready_.push_back(input);
+      });
+    }
+  }
+
+  static constexpr std::size_t kSpareCapacity = 4096;
+
+  BackwardRequest& request_;
+  Scratch scratch_;
+  GradMode mode_;
+  bool keep_;
+  Node* current_ = nullptr;
+  std::vector<Node*> ready_;
+  Gradients gradients_;
+  std::vector<Node*> captured_;
+  std::vector<Node*> needed_;
+  std::unordered_map<Node*, Value> results_;
+};
+
+}  // namespace wengert

@@ -1,0 +1,30 @@
+// What a node saved for the backward pass: checking that it is still there, and letting go of it.
+#pragma once
+
+#include "engine/apply.h"
+
+namespace wengert {
+
+inline constexpr unsigned kAnySaved = kSaved0 | kSaved1 | kSavedResult;
+
+// Throws if what the node saved was freed, or written to since.
+void check_saved(const Node* node);
+void release_saved(Node* node);
+
+// versions_of_saved() of an inline node whose inputs are inline: the hot loop of a pass asks for each one.
+inline std::uint32_t versions_of_scalars(const Node* node) {
+  std::uint32_t sum = node->has(kSavedResult) ? node->version : 0;
+  if ((node->flags & (kSaved0 | kNumber0)) == kSaved0) sum += node->inputs[0].node->version;
+  if ((node->flags & (kSaved1 | kNumber1)) == kSaved1) sum += node->inputs[1].node->version;
+  return sum;
+}
+
+// An input as the node saw it: a node, or a number that was not worth one.
+Value input_value(Node* node, std::uint32_t i);
+
+inline bool input_requires_grad(const Node* node, std::uint32_t i) {
+  const Node* input = node->input(i);
+  return input && input->requires_grad();
+}
+
+}  // namespace wengert

@@ -1,0 +1,45 @@
+#include <unordered_map>
+
+#include "engine/backward.h"
+#include "engine/saved.h"
+
+namespace wengert {
+
+std::vector<Node*> topological_order(const std::vector<Value>& outputs) {
+  // Counts uses in a table of its own: it must not disturb a pass under way.
+  std::unordered_map<Node*, std::uint32_t> uses;
+  std::vector<Node*> stack;
+  auto inputs_of = [](Node* node, auto f) {
+    if (node->is_leaf()) return;
+    for (std::uint32_t i = 0; i < node->input_count; ++i) {
+      if (input_requires_grad(node, i)) f(node->input(i));
+    }
+  };
+  auto visit = [&](Node* node) {
+    if (uses[node]++ == 0) stack.push_back(node);
+  };
+  for (const Value& output : outputs) {
+    if (output.requires_grad()) visit(output.get());
+  }
+  while (!stack.empty()) {
+    Node* node = stack.back();
+    stack.pop_back();
+    inputs_of(node, visit);
+  }
+  std::vector<Node*> order;
+  auto used = [&](Node* node) {
+    if (--uses[node] == 0) stack.push_back(node);
+  };
+  for (const Value& output : outputs) {
+    if (output.requires_grad()) used(output.get());
+  }
+  while (!stack.empty()) {
+    Node* node = stack.back();
+    stack.pop_back();
+    order.push_back(node);
+    inputs_of(node, used);
+  }
+  return order;
+}
+
+}  // namespace wengert

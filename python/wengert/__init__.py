@@ -1,0 +1,103 @@
+"""An autograd engine with a compiled core: NumPy's values, PyTorch's gradients.
+
+>>> import wengert as wg
+>>> x = wg.tensor(2.0, requires_grad=True)
+>>> y = x**2 + wg.sin(x)
+>>> y.backward()
+>>> print(f"{x.grad.item():.4f}")
+3.5839
+"""
+
+from wengert import _core, autograd, functional, testing
+from wengert import tensor as _tensor_methods  # noqa: F401  (completes the class Tensor)
+from wengert._core import *  # noqa: F403  (every operation of the table, and the dtypes)
+from wengert._core import (
+    DType,
+    Tensor,
+    __version__,
+    live_objects,
+    num_threads,
+    release_cached_memory,
+    set_num_threads,
+    tensor,
+)
+from wengert.autograd import Function
+from wengert.creation import (
+    arange,
+    asarray,
+    empty,
+    empty_like,
+    eye,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    zeros,
+    zeros_like,
+)
+from wengert.functional import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from wengert.grad_mode import (
+    enable_grad,
+    errstate,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from wengert.graph import gradients, graph_table, to_dot
+
+inf = float("inf")
+nan = float("nan")
+pi = 3.141592653589793
+e = 2.718281828459045
+newaxis = None
+
+__all__ = [
+    "DType",
+    "Function",
+    "Tensor",
+    "__version__",
+    "arange",
+    "asarray",
+    "autograd",
+    "e",
+    "empty",
+    "empty_like",
+    "enable_grad",
+    "errstate",
+    "eye",
+    "from_numpy",
+    "full",
+    "full_like",
+    "functional",
+    "grad",
+    "gradients",
+    "graph_table",
+    "hessian",
+    "hvp",
+    "inf",
+    "is_grad_enabled",
+    "jacobian",
+    "jvp",
+    "linspace",
+    "live_objects",
+    "nan",
+    "newaxis",
+    "no_grad",
+    "num_threads",
+    "ones",
+    "ones_like",
+    "pi",
+    "release_cached_memory",
+    "set_grad_enabled",
+    "set_num_threads",
+    "tensor",
+    "testing",
+    "to_dot",
+    "value_and_grad",
+    "vjp",
+    "zeros",
+    "zeros_like",
+]
+__all__ += _core.__all__

@@ -1,0 +1,131 @@
+"""Gradients of recorded computations: `backward`, `grad` and the extension API `Function`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from wengert import _core
+from wengert._core import Node, Tensor
+from wengert.autograd.function import Function, FunctionContext, once_differentiable
+from wengert.grad_mode import (
+    enable_grad,
+    errstate,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+
+__all__ = [
+    "Function",
+    "FunctionContext",
+    "Node",
+    "backward",
+    "enable_grad",
+    "errstate",
+    "grad",
+    "is_grad_enabled",
+    "no_grad",
+    "once_differentiable",
+    "set_grad_enabled",
+]
+
+
+def _sequence(tensors: Any) -> Sequence[Any]:
+    return (tensors,) if isinstance(tensors, Tensor) or tensors is None else tuple(tensors)
+
+
+def _matching_grads(outputs: Sequence[Any], grads: Any, name: str) -> Sequence[Any]:
+    given = (None,) * len(outputs) if grads is None else _sequence(grads)
+    if len(given) != len(outputs):
+        raise RuntimeError(f"got {len(outputs)} tensors and {len(given)} gradients in {name}")
+    return [
+        None if g is None else _core.tensor(g) if not isinstance(g, Tensor) else g for g in given
+    ]
+
+
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Add the gradients of the sum of `tensors` into the `grad` of every leaf.
+
+    Parameters
+    ----------
+    tensors : Tensor or sequence of Tensor
+    grad_tensors : Tensor or sequence of Tensor, optional
+        The gradient to start from, of each tensor's shape; may be left out for tensors of one
+        element, then it is 1.
+    retain_graph : bool, optional
+        Keep what the graph has saved, for another pass. By default kept if `create_graph`.
+    create_graph : bool
+        Record the pass itself, so that gradients can be differentiated.
+    inputs : Tensor or sequence of Tensor, optional
+        Only these get gradients.
+
+    Raises
+    ------
+    RuntimeError
+        If a tensor has no graph, if a pass has freed what is needed, or if a saved value was
+        changed in place since.
+    """
+    outputs = _sequence(tensors)
+    chosen = None if inputs is None else _sequence(inputs)
+    if chosen is not None and len(chosen) == 0:
+        raise RuntimeError("backward: inputs cannot be empty; leave it out to reach every leaf")
+    keep = create_graph if retain_graph is None else retain_graph
+    grads = _matching_grads(outputs, grad_tensors, "backward")
+    _core.run_backward(outputs, grads, chosen, keep, create_graph, True)
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
+) -> tuple[Any, ...]:
+    """The gradients of the sum of `outputs` with respect to `inputs`; no `grad` is touched.
+
+    Parameters
+    ----------
+    outputs, grad_outputs, retain_graph, create_graph
+        As in `backward`.
+    inputs : Tensor or sequence of Tensor
+        Leaves or not.
+    allow_unused : bool, optional
+        Give None for an input that the outputs do not depend on, instead of an error.
+    materialize_grads : bool
+        Give zeros for such an input.
+
+    Returns
+    -------
+    tuple of Tensor
+        One gradient for each input, of its shape.
+
+    >>> import wengert as wg
+    >>> x = wg.tensor(3.0, requires_grad=True)
+    >>> (first,) = wg.autograd.grad(x**3, x, create_graph=True)
+    >>> wg.autograd.grad(first, x)
+    (tensor(18.),)
+    """
+    out = _sequence(outputs)
+    wanted = _sequence(inputs)
+    keep = create_graph if retain_graph is None else retain_graph
+    grads = _matching_grads(out, grad_outputs, "grad")
+    results = _core.run_backward(out, grads, wanted, keep, create_graph, False)
+    for i, result in enumerate(results):
+        if result is not None:
+            continue
+        if materialize_grads:
+            results[i] = wanted[i].detach() * 0
+        elif not allow_unused:
+            raise RuntimeError(
+                "One of the differentiated Tensors appears to not have been used in the graph: "
+                f"input {i}, of shape {wanted[i].shape}. Set allow_unused=True if this is the "
+                "desired behavior."
+            )
+    return tuple(results)

@@ -1,0 +1,200 @@
+"""Switches of the current thread: recording, and errors for exceptional floating-point results."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+from wengert import _core
+from wengert._core import is_grad_enabled
+
+__all__ = ["enable_grad", "errstate", "is_grad_enabled", "no_grad", "set_grad_enabled"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class _GradMode:
+    """A context manager and decorator; entered again from within itself it keeps its place."""
+
+    _enabled: bool
+
+    def __init__(self) -> None:
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(_core.set_grad_enabled(self._enabled))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _core.set_grad_enabled(self._before.pop())
+
+    def _fresh(self) -> "_GradMode":
+        return type(self)()
+
+    def __call__(self, function: _F) -> _F:
+        """Run the function, or each step of a generator, in this mode."""
+        wrap = _generator_in_mode if inspect.isgeneratorfunction(function) else _function_in_mode
+        if inspect.iscoroutinefunction(function):
+            wrap = _coroutine_in_mode
+        return wrap(function, self._fresh)  # type: ignore[return-value]
+
+
+def _function_in_mode(
+    function: Callable[..., Any], mode: Callable[[], _GradMode]
+) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def in_mode(*args: Any, **kwargs: Any) -> Any:
+        with mode():
+            return function(*args, **kwargs)
+
+    return in_mode
+
+
+def _coroutine_in_mode(
+    function: Callable[..., Any], mode: Callable[[], _GradMode]
+) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def in_mode(*args: Any, **kwargs: Any) -> Any:
+        with mode():
+            return await function(*args, **kwargs)
+
+    return in_mode
+
+
+def _generator_in_mode(
+    function: Callable[..., Any], mode: Callable[[], _GradMode]
+) -> Callable[..., Any]:
+    # Only the generator's own steps run in the mode, not what its consumer does in between.
+    @functools.wraps(function)
+    def in_mode(*args: Any, **kwargs: Any) -> Any:
+        generator = function(*args, **kwargs)
+        try:
+            with mode():
+                value = next(generator)
+            while True:
+                try:
+                    sent = yield value
+                except GeneratorExit:
+                    raise
+                except BaseException as error:  # noqa: BLE001  (handed to the generator)
+                    with mode():
+                        value = generator.throw(error)
+                else:
+                    with mode():
+                        value = generator.send(sent)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            generator.close()
+
+    return in_mode
+
+
+class no_grad(_GradMode):  # noqa: N801  (PyTorch's name)
+    """Operations are not recorded.
+
+    >>> import wengert as wg
+    >>> x = wg.tensor(1.0, requires_grad=True)
+    >>> with wg.no_grad():
+    ...     y = 2 * x
+    >>> y.requires_grad
+    False
+    """
+
+    _enabled = False
+
+
+class enable_grad(_GradMode):  # noqa: N801  (PyTorch's name)
+    """Operations are recorded, also inside `no_grad`."""
+
+    _enabled = True
+
+
+class set_grad_enabled(_GradMode):  # noqa: N801  (PyTorch's name)
+    """Recording on or off, at once; as a context manager until the end of the block.
+
+    Parameters
+    ----------
+    mode : bool
+    """
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        self._enabled = bool(mode)
+        self._before.append(_core.set_grad_enabled(self._enabled))
+
+    def __enter__(self) -> None:
+        _core.set_grad_enabled(self._enabled)
+
+    def _fresh(self) -> _GradMode:
+        return set_grad_enabled(self._enabled)
+
+    def __call__(self, function: _F) -> _F:
+        """Use as a decorator; the mode set on construction is taken back."""
+        _core.set_grad_enabled(self._before.pop())
+        return super().__call__(function)
+
+
+_ERRORS = {"divide": 1, "over": 2, "invalid": 4}
+_Action = Literal["raise", "ignore"]
+
+
+class errstate:  # noqa: N801  (NumPy's name)
+    """Raise FloatingPointError instead of going on with inf or NaN, naming the operation.
+
+    Parameters
+    ----------
+    divide, over, invalid : {"raise", "ignore"}, optional
+        Division by zero and other poles, overflow, results without a value. None leaves the
+        setting as it is. At first all are ignored: values follow IEEE 754.
+
+    Notes
+    -----
+    Checked are the values of elementwise operations as they are computed; operations run slower
+    meanwhile.
+
+    >>> import wengert as wg
+    >>> with wg.errstate(divide="raise"):
+    ...     wg.tensor(5.0) / 0.0
+    Traceback (most recent call last):
+    FloatingPointError: divide: divide by zero for input 5.000000 and 0.000000
+    """
+
+    def __init__(
+        self,
+        *,
+        divide: _Action | None = None,
+        over: _Action | None = None,
+        invalid: _Action | None = None,
+    ) -> None:
+        self._actions = {"divide": divide, "over": over, "invalid": invalid}
+        for name, action in self._actions.items():
+            if action not in ("raise", "ignore", None):
+                raise ValueError(
+                    f"errstate: {name} must be 'raise', 'ignore' or None, got {action!r}"
+                )
+        self._before: list[int] = []
+
+    def __enter__(self) -> None:
+        before = _core.set_error_mode(0)
+        mode = before
+        for name, action in self._actions.items():
+            if action == "raise":
+                mode |= _ERRORS[name]
+            elif action == "ignore":
+                mode &= ~_ERRORS[name]
+        self._before.append(before)
+        _core.set_error_mode(mode)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _core.set_error_mode(self._before.pop())

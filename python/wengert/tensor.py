@@ -1,0 +1,165 @@
+"""The methods of Tensor that are written in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert import _core, autograd, interop
+from wengert._core import Tensor
+
+
+def _backward(
+    self: Tensor,
+    gradient: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Add the gradient of this tensor into the `grad` of every leaf; see `autograd.backward`.
+
+    >>> import wengert as wg
+    >>> w = wg.tensor([1.0, 2.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> w.grad
+    tensor([2., 4.])
+    """
+    if gradient is None and inputs is None:  # the common case, without detours
+        keep = create_graph if retain_graph is None else retain_graph
+        _core.run_backward((self,), (None,), None, keep, create_graph, True)
+    else:
+        autograd.backward(self, gradient, retain_graph, create_graph, inputs)
+
+
+def _register_hook(self: Tensor, hook: Callable[[Tensor], Any]) -> _core.HookHandle:
+    """Call `hook` with the gradient of this tensor whenever a pass computes it.
+
+    What it returns, if not None, replaces the gradient. Returns a handle with `remove()`.
+    """
+    return _core.register_hook(self, hook, False)
+
+
+def _register_post_accumulate_grad_hook(
+    self: Tensor, hook: Callable[[Tensor], Any]
+) -> _core.HookHandle:
+    """Call `hook` with this leaf after a pass has added to its `grad`."""
+    return _core.register_hook(self, hook, True)
+
+
+def _repr(self: Tensor) -> str:
+    array = self.detach().numpy()
+    prefix = "tensor("
+    text = np.array2string(array, separator=", ", prefix=prefix)
+    parts = [text]
+    if self.dtype.name not in ("float64", "int64", "bool"):
+        parts.append(f"dtype={self.dtype!r}")
+    if self.grad_fn is not None:
+        parts.append(f"grad_fn=<{self.grad_fn.name()}>")
+    elif self.requires_grad:
+        parts.append("requires_grad=True")
+    return f"{prefix}{', '.join(parts)})"
+
+
+def _format(self: Tensor, spec: str) -> str:
+    if self.ndim == 0:
+        return format(self.item(), spec)
+    if spec:
+        raise TypeError(
+            f"unsupported format string for a tensor of shape {self.shape}: format its elements"
+        )
+    return repr(self)
+
+
+def _array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+    array = self.numpy()
+    if dtype is not None and array.dtype != dtype:
+        return array.astype(dtype)
+    return array.copy() if copy else array
+
+
+def _to(self: Tensor, dtype: Any) -> Tensor:
+    """Converted to another dtype; itself if it has that dtype."""
+    return self.astype(dtype)
+
+
+def _type_as(self: Tensor, other: Tensor) -> Tensor:
+    """Converted to the dtype of another tensor."""
+    return self.astype(other.dtype)
+
+
+def _conversion(dtype: Any) -> Callable[[Tensor], Tensor]:
+    def convert(self: Tensor) -> Tensor:
+        return self.astype(dtype)
+
+    convert.__doc__ = f"Converted to {dtype.name}."
+    return convert
+
+
+def _rebuild(array: np.ndarray[Any, Any], requires_grad: bool) -> Tensor:
+    return _core.tensor(array, requires_grad=requires_grad)
+
+
+def _rebuild_subclass(kind: Any, array: np.ndarray[Any, Any], requires_grad: bool) -> Tensor:
+    return kind(array, requires_grad=requires_grad)  # type: ignore[no-any-return]
+
+
+def _refuse_non_leaf(self: Tensor, what: str) -> None:
+    if not self.is_leaf:
+        raise RuntimeError(
+            f"Only Tensors created explicitly by the user (graph leaves) support {what}; this one "
+            f"was computed by '{self.grad_fn.operation if self.grad_fn else '?'}': use detach() or "
+            "clone()"
+        )
+
+
+def _reduce_ex(self: Tensor, protocol: int) -> tuple[Any, ...]:
+    del protocol
+    _refuse_non_leaf(self, "pickling and the deepcopy protocol at the moment")
+    array = self.detach().numpy()
+    if type(self) is Tensor:
+        return _rebuild, (array, self.requires_grad)
+    return _rebuild_subclass, (type(self), array, self.requires_grad), self.__dict__ or None
+
+
+def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
+    _refuse_non_leaf(self, "the deepcopy protocol at the moment")
+    rebuilt = self.__reduce_ex__(2)
+    copied: Tensor = rebuilt[0](*rebuilt[1])
+    memo[id(self)] = copied
+    if self.grad is not None:
+        copied.grad = self.grad.detach().clone()
+    return copied
+
+
+def _copy(self: Tensor) -> Tensor:
+    return self.detach().requires_grad_(self.requires_grad) if self.is_leaf else self
+
+
+_METHODS: dict[str, Any] = {
+    "backward": _backward,
+    "register_hook": _register_hook,
+    "register_post_accumulate_grad_hook": _register_post_accumulate_grad_hook,
+    "to": _to,
+    "type_as": _type_as,
+    "float": _conversion(_core.float32),
+    "double": _conversion(_core.float64),
+    "int": _conversion(_core.int32),
+    "long": _conversion(_core.int64),
+    "bool": _conversion(_core.bool),
+    "__repr__": _repr,
+    "__format__": _format,
+    "__array__": _array,
+    "__array_ufunc__": interop.array_ufunc,
+    "__array_function__": interop.array_function,
+    "__reduce_ex__": _reduce_ex,
+    "__deepcopy__": _deepcopy,
+    "__copy__": _copy,
+}
+
+for _name, _method in _METHODS.items():
+    if hasattr(_method, "__name__") and not _name.startswith("__"):
+        _method.__name__ = _name
+        _method.__qualname__ = f"Tensor.{_name}"
+    setattr(Tensor, _name, _method)
