@@ -303,22 +303,28 @@ Value new_value(PyObject* object, std::optional<DType> dtype) {
   return make_value(cast(value.array(), *dtype));
 }
 
-Value tensor_from_arguments(PyObject* args, PyObject* kwargs, const char*) {
-  static const char* keywords[] = {"data", "dtype", "requires_grad", nullptr};
-  PyObject* data = nullptr;
-  PyObject* dtype = Py_None;
-  int requires_grad = 0;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|Op:tensor", const_cast<char**>(keywords), &data,
-                                   &dtype, &requires_grad)) {
-    throw py::error_already_set();
-  }
+Value new_tensor_value(PyObject* data, PyObject* dtype, PyObject* requires_grad) {
   const auto wanted = dtype == Py_None ? std::nullopt : std::optional(to_dtype(dtype));
   Value value = new_value(data, wanted);
-  if (requires_grad) {
+  const int required = PyObject_IsTrue(requires_grad);
+  if (required < 0) throw py::error_already_set();
+  if (required) {
     require_floating(value, "tensor");
     value->set(kRequiresGrad);
   }
   return value;
+}
+
+Value tensor_from_arguments(PyObject* args, PyObject* kwargs) {
+  static const char* keywords[] = {"data", "dtype", "requires_grad", nullptr};
+  PyObject* data = nullptr;
+  PyObject* dtype = Py_None;
+  PyObject* requires_grad = Py_False;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO:tensor", const_cast<char**>(keywords), &data,
+                                   &dtype, &requires_grad)) {
+    throw py::error_already_set();
+  }
+  return new_tensor_value(data, dtype, requires_grad);
 }
 
 Value shared_value(PyObject* object) {

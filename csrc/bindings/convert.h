@@ -17,7 +17,8 @@ Value to_value(PyObject* object);
 // A new value that shares nothing with `object`.
 Value new_value(PyObject* object, std::optional<DType> dtype);
 // tensor(data, dtype=None, requires_grad=False)
-Value tensor_from_arguments(PyObject* args, PyObject* kwargs, const char* name);
+Value tensor_from_arguments(PyObject* args, PyObject* kwargs);
+Value new_tensor_value(PyObject* data, PyObject* dtype, PyObject* requires_grad);
 // Shares the memory of an array with a buffer; `object` stays alive with it.
 Value shared_value(PyObject* object);
 

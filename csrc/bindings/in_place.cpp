@@ -1,6 +1,7 @@
 #include "bindings/in_place.h"
 
 #include "bindings/convert.h"
+#include "engine/accumulate.h"
 #include "kernels/copy.h"
 
 namespace wengert::bindings {
@@ -124,6 +125,21 @@ void write_recorded(PyObject* self, const Value& target, Value result, const cha
   take_place(self, result);
 }
 
+// Where nobody else sees either buffer the new one replaces the old one, which is then not touched again.
+bool take_over(Array& array, const Value& result) {
+  const Storage& before = *array.storage.get();
+  if (before.references != 1 || before.release || before.shared_version || !is_sole_owner(result) ||
+      !array.is_contiguous()) {
+    return false;
+  }
+  const std::uint32_t version = before.version_;
+  const Array& source = result->as_array()->array;
+  array.storage = source.storage;
+  array.data = source.data;
+  array.storage->version_ = version;
+  return true;
+}
+
 }  // namespace
 
 void write_in_place(PyObject* self, Value result, const char* name) {
@@ -145,7 +161,7 @@ void write_in_place(PyObject* self, Value result, const char* name) {
           "unsupported operation: more than one element of the written-to tensor refers to a single memory "
           "location: " + described(self, name) + ". Please clone() the tensor before performing the operation.");
     }
-    copy(array, result.array());
+    if (!take_over(array, result)) copy(array, result.array());
     array.storage->bump_version();
   }
 }

@@ -79,6 +79,7 @@ std::vector<IndexItem> items_of(PyObject* key) {
     items.push_back(item_of(key));
     return items;
   }
+  items.reserve(static_cast<std::size_t>(PyTuple_GET_SIZE(key)));
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i) items.push_back(item_of(PyTuple_GET_ITEM(key, i)));
   return items;
 }

@@ -65,9 +65,36 @@ bool multiply_with_numpy(const Array& a, const Array& b, const Array& out) {
   return true;
 }
 
-PyObject* make_tensor(PyObject*, PyObject* args, PyObject* kwargs) {
+// Where argument `name` of tensor() goes; null for another name.
+PyObject** place_of(PyObject* name, PyObject** places) {
+  const char* const names[] = {"data", "dtype", "requires_grad"};
+  for (int i = 0; i < 3; ++i) {
+    if (PyUnicode_CompareWithASCIIString(name, names[i]) == 0) return &places[i];
+  }
+  return nullptr;
+}
+
+Value tensor_from_stack(PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  PyObject* places[3] = {nullptr, nullptr, nullptr};
+  const Py_ssize_t named = keywords ? PyTuple_GET_SIZE(keywords) : 0;
+  if (count > 3) throw TypeError("tensor() takes at most 3 arguments, got " + std::to_string(count + named));
+  std::copy(args, args + count, places);
+  for (Py_ssize_t i = 0; i < named; ++i) {
+    PyObject* name = PyTuple_GET_ITEM(keywords, i);
+    PyObject** place = place_of(name, places);
+    if (!place || *place) {
+      throw TypeError(std::string("tensor() got ") + (place ? "multiple values for" : "an unexpected keyword") +
+                      " argument '" + py::handle(name).cast<std::string>() + "'");
+    }
+    *place = args[count + i];
+  }
+  if (!places[0]) throw TypeError("tensor() missing required argument 'data'");
+  return new_tensor_value(places[0], places[1] ? places[1] : Py_None, places[2] ? places[2] : Py_False);
+}
+
+PyObject* make_tensor(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
   return guarded([&] {
-    PyObject* tensor = wrap(tensor_from_arguments(args, kwargs, "tensor"));
+    PyObject* tensor = wrap_new(tensor_from_stack(args, count, keywords));
     // A leaf keeps its handle, so that the graph can give back the very object.
     if (node_of(tensor)->requires_grad()) keep_identity(tensor);
     return tensor;
@@ -84,7 +111,7 @@ const char kTensorDoc[] =
     "        [3. , 4.5]])";
 
 PyMethodDef functions_of_module[] = {
-    {"tensor", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(make_tensor)), METH_VARARGS | METH_KEYWORDS,
+    {"tensor", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(make_tensor)), METH_FASTCALL | METH_KEYWORDS,
      kTensorDoc},
     {nullptr, nullptr, 0, nullptr}};
 

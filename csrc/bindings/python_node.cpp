@@ -257,41 +257,62 @@ py::object apply_function(const py::object& context, const py::tuple& arguments,
 
 // ---- the backward pass, called from Python ------------------------------------------------------
 
-std::vector<Value> values_of(const py::sequence& tensors, const char* what) {
-  std::vector<Value> values;
-  for (const auto& tensor : tensors) {
-    if (tensor.is_none()) {
-      values.emplace_back();
-    } else if (is_tensor(tensor.ptr())) {
-      values.push_back(value_of(tensor.ptr()));
-    } else {
-      throw TypeError(std::string(what) + ": expected tensors, got a '" + Py_TYPE(tensor.ptr())->tp_name + "'");
+std::vector<Value> values_of(PyObject* tensors, const char* what) {
+  const auto sequence = py::reinterpret_steal<py::object>(checked(PySequence_Fast(tensors, "expected a sequence of tensors")));
+  const auto count = static_cast<std::size_t>(PySequence_Fast_GET_SIZE(sequence.ptr()));
+  std::vector<Value> values(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    PyObject* tensor = PySequence_Fast_GET_ITEM(sequence.ptr(), static_cast<Py_ssize_t>(i));
+    if (is_tensor(tensor)) {
+      values[i] = value_of(tensor);
+    } else if (tensor != Py_None) {
+      throw TypeError(std::string(what) + ": expected tensors, got a '" + Py_TYPE(tensor)->tp_name + "'");
     }
   }
   return values;
 }
 
-py::list run(const py::sequence& outputs, const py::sequence& grads, const py::object& inputs, bool retain_graph,
-             bool create_graph, bool accumulate) {
-  BackwardRequest request;
-  request.outputs = values_of(outputs, "outputs");
-  request.grads = values_of(grads, "grad_outputs");
-  request.has_inputs = !inputs.is_none();
-  if (request.has_inputs) request.inputs = values_of(inputs, "inputs");
-  for (std::size_t i = 0; i < request.inputs.size(); ++i) {
-    if (request.inputs[i].requires_grad()) continue;
+void require_grad_of(const std::vector<Value>& inputs) {
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i].requires_grad()) continue;
     throw std::runtime_error("One of the differentiated Tensors does not require grad: input " + std::to_string(i) +
-                             " has shape " + request.inputs[i].shape().to_string() + "; make it with requires_grad=True");
+                             " has shape " + inputs[i].shape().to_string() + "; make it with requires_grad=True");
   }
-  request.retain_graph = retain_graph;
-  request.create_graph = create_graph;
-  request.accumulate = accumulate;
-  py::list results;
-  for (const Value& grad : run_backward(std::move(request))) {
-    results.append(py::reinterpret_steal<py::object>(wrap_or_none(grad)));
-  }
-  return results;
 }
+
+bool is_true(PyObject* object) {
+  const int answer = PyObject_IsTrue(object);
+  if (answer < 0) throw py::error_already_set();
+  return answer != 0;
+}
+
+// A plain C function: pybind11's conversions would be half of what a pass over a small graph costs.
+PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  return guarded([&] {
+    if (count != 6) throw TypeError("run_backward() takes 6 positional arguments, got " + std::to_string(count));
+    BackwardRequest request;
+    request.outputs = values_of(args[0], "outputs");
+    request.grads = values_of(args[1], "grad_outputs");
+    request.has_inputs = args[2] != Py_None;
+    if (request.has_inputs) request.inputs = values_of(args[2], "inputs");
+    require_grad_of(request.inputs);
+    request.retain_graph = is_true(args[3]);
+    request.create_graph = is_true(args[4]);
+    request.accumulate = is_true(args[5]);
+    const std::vector<Value> grads = run_backward(std::move(request));
+    auto results = py::reinterpret_steal<py::object>(checked(PyList_New(static_cast<Py_ssize_t>(grads.size()))));
+    for (std::size_t i = 0; i < grads.size(); ++i) {
+      PyList_SET_ITEM(results.ptr(), static_cast<Py_ssize_t>(i), wrap_or_none(grads[i]));
+    }
+    return results.release().ptr();
+  });
+}
+
+PyMethodDef functions[] = {
+    {"run_backward", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(run)), METH_FASTCALL,
+     "run_backward(outputs, grads, inputs, retain_graph, create_graph, accumulate, /)\n--\n\n"
+     "The backward pass. Returns the gradients of `inputs`, unless it accumulated them."},
+    {nullptr, nullptr, 0, nullptr}};
 
 // A removable registration of a hook.
 struct HookHandle {
@@ -347,8 +368,7 @@ void add_operations() {
 
 void add_autograd(py::module_& module) {
   add_operations();
-  module.def("run_backward", run, py::arg("outputs"), py::arg("grads"), py::arg("inputs"), py::arg("retain_graph"),
-             py::arg("create_graph"), py::arg("accumulate"));
+  if (PyModule_AddFunctions(module.ptr(), functions) != 0) throw py::error_already_set();
   module.def("apply_function", apply_function, py::arg("context"), py::arg("arguments"), py::arg("returned"));
   py::class_<HookHandle>(module, "HookHandle", "Removes the hook it was returned for.")
       .def("remove", remove, "Removes the hook; a second time does nothing.")

@@ -12,13 +12,12 @@ namespace wengert::bindings {
 
 PyTypeObject* tensor_type = nullptr;
 
-TensorObject* detail::free_handles = nullptr;
-int detail::free_count = 0;
+constinit SlabPool detail::handles((detail::kCollectorWords * sizeof(std::uintptr_t) + sizeof(TensorObject) + 63) /
+                                   64 * 64);
 
-PyObject* detail::allocate_handle() {
+PyObject* detail::new_python_handle() {
   auto* handle = PyObject_GC_New(TensorObject, tensor_type);
   if (!handle) throw py::error_already_set();
-  Py_DECREF(tensor_type);  // handles of exactly this type do not count it: it lives as long as the module
   handle->weakrefs = nullptr;
   handle->view = nullptr;
   handle->tracked = false;
@@ -26,8 +25,6 @@ PyObject* detail::allocate_handle() {
 }
 
 namespace {
-
-constexpr int kMaxFree = 4096;
 
 void forget_identity(TensorObject* self) {
   if (self->node->extra && self->node->extra->handle == self) self->node->extra->handle = nullptr;
@@ -39,28 +36,26 @@ void forget_view(TensorObject* self) {
   delete view;
 }
 
-// Note [Handles] again: the usual handle is exact, not tracked, no view and without weak references.
+void free_handle(PyObject* object) {
+  PyTypeObject* type = Py_TYPE(object);
+  if (WENGERT_POOLED_HANDLES && type == tensor_type) {
+    detail::handles.give_back(reinterpret_cast<std::uintptr_t*>(object) - detail::kCollectorWords);
+  } else {
+    type->tp_free(object);
+    Py_DECREF(type);
+  }
+}
+
 void deallocate(PyObject* object) {
   auto* self = reinterpret_cast<TensorObject*>(object);
-  const bool exact = is_exact_tensor(object);
-  if (self->tracked || !exact) [[unlikely]] PyObject_GC_UnTrack(object);
+  if (self->tracked || !is_exact_tensor(object)) [[unlikely]] PyObject_GC_UnTrack(object);
   if (self->weakrefs) [[unlikely]] PyObject_ClearWeakRefs(object);
   if (self->view) [[unlikely]] forget_view(self);
-  if (self->node) {
+  if (Node* node = self->node) {
     forget_identity(self);
-    Value::adopt(self->node);
+    Value::adopt(node);
   }
-  if (exact && detail::free_count < kMaxFree) [[likely]] {
-    self->weakrefs = nullptr;
-    self->tracked = false;
-    self->node = reinterpret_cast<Node*>(detail::free_handles);
-    detail::free_handles = self;
-    ++detail::free_count;
-    return;
-  }
-  PyTypeObject* type = Py_TYPE(object);
-  type->tp_free(object);
-  if (!exact) Py_DECREF(type);
+  free_handle(object);
 }
 
 // What only this handle keeps alive and could refer back to it: hooks, and a Python node.
@@ -84,7 +79,7 @@ int clear(PyObject* object) {
 
 PyObject* new_tensor(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   return guarded([&]() -> PyObject* {
-    Value value = tensor_from_arguments(args, kwargs, type->tp_name);
+    Value value = tensor_from_arguments(args, kwargs);
     if (type == tensor_type) return wrap(std::move(value));
     PyObject* object = checked(type->tp_alloc(type, 0));
     auto* self = reinterpret_cast<TensorObject*>(object);

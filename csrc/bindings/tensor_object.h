@@ -39,34 +39,50 @@ inline Node* node_of(PyObject* object) {
 }
 inline Value value_of(PyObject* object) { return Value(node_of(object)); }
 
-// Note [Handles]: creating a handle is most of what a scalar operation costs, so they come from a free list, are
-// not counted by the collector's allocation counter and are not tracked by it. A handle that can become part
-// of a cycle (it has a hook, or a Python node made it) is tracked from then on: see track().
+// Note [Handles]: creating a handle is most of what a scalar operation costs, and a program may hold millions.
+// So handles come from a pool of their own, with the words in front of them that the cyclic collector
+// wants, but the collector does not count them and sees only those that can become part of a cycle (they
+// have a hook, or a Python node made them): see track(). Where the layout of those words is not known, and
+// in subclasses, Python allocates.
+#if defined(Py_GIL_DISABLED) || defined(PYPY_VERSION) || PY_VERSION_HEX >= 0x030F0000
+#define WENGERT_POOLED_HANDLES 0
+#else
+#define WENGERT_POOLED_HANDLES 1
+#endif
+
 namespace detail {
-extern TensorObject* free_handles;  // linked through `node`
-extern int free_count;
-PyObject* allocate_handle();
+inline constexpr std::size_t kCollectorWords = 2;
+extern constinit SlabPool handles;
+PyObject* new_python_handle();
+
+[[gnu::always_inline]] inline PyObject* new_handle() {
+#if WENGERT_POOLED_HANDLES
+  auto* words = static_cast<std::uintptr_t*>(handles.take());
+  words[0] = words[1] = 0;  // not tracked
+  auto* object = reinterpret_cast<PyObject*>(words + kCollectorWords);
+#ifdef Py_REF_DEBUG
+  PyObject_Init(object, tensor_type);
+  Py_DECREF(tensor_type);
+#else
+  object->ob_refcnt = 1;
+  object->ob_type = tensor_type;  // not counted: it lives as long as the module
+#endif
+  auto* handle = reinterpret_cast<TensorObject*>(object);
+  handle->view = nullptr;
+  handle->weakrefs = nullptr;
+  handle->tracked = false;
+  return object;
+#else
+  return new_python_handle();
+#endif
+}
 }  // namespace detail
 
 // Of a node made just now, which has no handle yet.
 [[gnu::always_inline]] inline PyObject* wrap_new(Value value) {
-  TensorObject* handle = detail::free_handles;
-  PyObject* object;
-  if (handle) [[likely]] {
-    detail::free_handles = reinterpret_cast<TensorObject*>(handle->node);
-    --detail::free_count;
-    object = reinterpret_cast<PyObject*>(handle);
-#ifdef Py_REF_DEBUG
-    _Py_NewReference(object);
-#else
-    Py_SET_REFCNT(object, 1);
-#endif
-  } else {
-    object = detail::allocate_handle();
-    handle = reinterpret_cast<TensorObject*>(object);
-  }
-  handle->node = value.release();
-  return object;
+  PyObject* handle = detail::new_handle();
+  reinterpret_cast<TensorObject*>(handle)->node = value.release();
+  return handle;
 }
 PyObject* wrap(Value value);
 PyObject* wrap_or_none(Value value);

@@ -58,7 +58,7 @@ Value apply(const Operation& operation, const Operand& x, const Operand& y) {
   return result;
 }
 
-void record(const Operation& operation, const Value& result, const std::vector<Value>& inputs,
+void record(const Operation& operation, const Value& result, const Inputs& inputs,
             std::shared_ptr<Attributes> attributes) {
   unsigned need = 0;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -89,7 +89,7 @@ void record(const Operation& operation, const Value& result, const std::vector<V
   }
 }
 
-Value apply(const Operation& operation, std::vector<Value> inputs,
+Value apply(const Operation& operation, const Inputs& inputs,
             std::shared_ptr<Attributes> attributes) {
   for (const Value& x : inputs) {
     if (x->has(kDual)) return apply_dual(operation, inputs, std::move(attributes));

@@ -37,13 +37,34 @@ struct Operand {
 Value apply(const Operation& operation, const Operand& x);
 Value apply(const Operation& operation, const Operand& x, const Operand& y);
 // A structural operation on values.
-Value apply(const Operation& operation, std::vector<Value> inputs,
+Value apply(const Operation& operation, const Inputs& inputs,
             std::shared_ptr<Attributes> attributes = nullptr);
+inline Value apply(const Operation& operation, const std::vector<Value>& inputs,
+                   std::shared_ptr<Attributes> attributes = nullptr) {
+  return apply(operation, Inputs(inputs), std::move(attributes));
+}
+
+// Whether what is done with `x` is only about its value: not recorded, without a tangent.
+inline bool is_untracked(const Value& x) {
+  return !x->has(kDual) && !(thread_state.grad_enabled && x.requires_grad());
+}
+
+// A structural operation on one value. Attributes that no node will keep need no memory of their own.
+template <class A>
+Value apply_one(const Operation& operation, const Value& x, A attributes) {
+  const Inputs inputs(&x, 1);
+  if (is_untracked(x)) return make_value(operation.forward(inputs, &attributes));
+  return apply(operation, inputs, std::make_shared<A>(std::move(attributes)));
+}
 
 // Makes `result` the outcome of `operation` on `inputs`, if any of them needs it and recording is on.
 // For operations that compute their result elsewhere.
-void record(const Operation& operation, const Value& result, const std::vector<Value>& inputs,
+void record(const Operation& operation, const Value& result, const Inputs& inputs,
             std::shared_ptr<Attributes> attributes);
+inline void record(const Operation& operation, const Value& result, const std::vector<Value>& inputs,
+                   std::shared_ptr<Attributes> attributes) {
+  record(operation, result, Inputs(inputs), std::move(attributes));
+}
 
 // Note [Scalar fast path]: inline values or numbers (null node) only, nothing unusual switched on. The whole
 // of it is inlined into the type slots, because a call more is a tenth of what an operation on two

@@ -6,8 +6,6 @@
 namespace wengert {
 namespace {
 
-using Inputs = std::vector<Value>;
-
 const Dims& shape_in(const Attributes* attributes) {
   return static_cast<const ShapeAttributes*>(attributes)->shape;
 }
@@ -72,24 +70,24 @@ Array sum_to(const Array& x, const Dims& shape) {
 Value broadcast_to(const Value& x, const Dims& shape) {
   if (x.shape() == shape) return x;
   static const Operation& op = operation("broadcast_to");
-  return apply(op, {x}, std::make_shared<ShapeAttributes>(shape));
+  return apply_one(op, x, ShapeAttributes(shape));
 }
 
 Value sum_to(const Value& x, const Dims& shape) {
   if (x.shape() == shape) return x;
   static const Operation& op = operation("sum_to");
-  return apply(op, {x}, std::make_shared<ShapeAttributes>(shape));
+  return apply_one(op, x, ShapeAttributes(shape));
 }
 
 Value cast(const Value& x, DType dtype) {
   if (x.dtype() == dtype) return x;
   static const Operation& op = operation("cast");
-  return apply(op, {x}, std::make_shared<DTypeAttributes>(dtype));
+  return apply_one(op, x, DTypeAttributes(dtype));
 }
 
 Value alias(const Value& x) {
   static const Operation& op = operation("alias");
-  return apply(op, std::vector<Value>{x});
+  return wengert::apply(op, Inputs(&x, 1));
 }
 
 }  // namespace wengert

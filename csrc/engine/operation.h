@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -39,6 +40,9 @@ struct Derivative {
   Value (*value)(const Value& g, const Value& x0, const Value& x1, const Value& result) = nullptr;
 };
 
+// The inputs of a structural operation.
+using Inputs = std::span<const Value>;
+
 // The gradients a structural operation's rule gives, one for each input; null where none is needed.
 using Gradients = std::vector<Value>;
 
@@ -68,9 +72,9 @@ struct Operation {
 
   // Structural. `forward` computes a result; `backward` is written in operations, so that it differentiates
   // again; `jvp` gives the tangent of the result from those of the inputs (null ones are zero).
-  Array (*forward)(const std::vector<Value>& inputs, const Attributes* attributes) = nullptr;
+  Array (*forward)(const Inputs& inputs, const Attributes* attributes) = nullptr;
   void (*backward)(Node* node, const Value& grad, Gradients& grads) = nullptr;
-  Value (*jvp)(const std::vector<Value>& inputs, const std::vector<Value>& tangents,
+  Value (*jvp)(const Inputs& inputs, const Inputs& tangents,
                const Value& result, const Attributes* attributes) = nullptr;
   std::uint8_t structural_reads = kNothing;
 };

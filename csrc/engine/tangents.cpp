@@ -62,7 +62,7 @@ Value linear_tangent(const Operation& operation, const std::vector<Value>& prima
 
 }  // namespace
 
-Value apply_dual(const Operation& operation, const std::vector<Value>& inputs,
+Value apply_dual(const Operation& operation, const Inputs& inputs,
                  std::shared_ptr<Attributes> attributes) {
   int level = 0;
   for (const Value& x : inputs) level = std::max(level, level_of(x.get()));

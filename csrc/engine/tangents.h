@@ -6,7 +6,7 @@
 namespace wengert {
 
 Value apply_dual(const Operation& operation, const Operand* operands, int count);
-Value apply_dual(const Operation& operation, const std::vector<Value>& inputs,
+Value apply_dual(const Operation& operation, const Inputs& inputs,
                  std::shared_ptr<Attributes> attributes);
 
 }  // namespace wengert

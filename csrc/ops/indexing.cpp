@@ -7,8 +7,6 @@
 namespace wengert {
 namespace {
 
-using Inputs = std::vector<Value>;
-
 // What an index without arrays picks: a view. For each input axis where it starts, how it steps and how
 // long it is; for each result axis the input axis it comes from, or -1 for a new one.
 struct View {
@@ -222,6 +220,28 @@ struct Parser {
   }
 };
 
+// Most indices are integers and slices only, which need none of the machinery above. False if there is more.
+bool plain_view(const std::vector<IndexItem>& items, const Dims& shape, View* view) {
+  const int taken = static_cast<int>(items.size());
+  if (taken > shape.size()) return false;
+  for (const IndexItem& item : items) {
+    if (item.kind != IndexItem::kInteger && item.kind != IndexItem::kSlice) return false;
+  }
+  const IndexItem everything;
+  for (int axis = 0; axis < shape.size(); ++axis) {
+    const IndexItem& item = axis < taken ? items[static_cast<std::size_t>(axis)] : everything;
+    if (item.kind == IndexItem::kInteger) {
+      view->starts.push_back(checked_integer(item.integer, shape[axis], axis));
+      view->steps.push_back(1);
+      view->lengths.push_back(1);
+    } else {
+      add_slice(item, shape[axis], view);
+      view->sources.push_back(axis);
+    }
+  }
+  return true;
+}
+
 Plan plan_of(const std::vector<IndexItem>& items, const Dims& shape) {
   const std::vector<IndexItem> all = with_ellipsis_expanded(items, shape);
   bool any_array = false;
@@ -234,9 +254,9 @@ Plan plan_of(const std::vector<IndexItem>& items, const Dims& shape) {
 
 // ---- operations ---------------------------------------------------------------------------------
 
-Value apply_view(const Value& x, const View& view) {
+Value apply_view(const Value& x, View view) {
   static const Operation& op = operation("slice");
-  return apply(op, {x}, std::make_shared<ViewAttributes>(view, x.shape()));
+  return apply_one(op, x, ViewAttributes(std::move(view), x.shape()));
 }
 
 Operation linear(const char* name, const char* doc, Array (*forward)(const Inputs&, const Attributes*),
@@ -297,15 +317,17 @@ void register_indexing() {
 }
 
 Value index(const Value& x, const std::vector<IndexItem>& items) {
+  View view;
+  if (plain_view(items, x.shape(), &view)) return apply_view(x, std::move(view));
   Plan plan = plan_of(items, x.shape());
   Value result = x;
-  if (plan.indices.empty()) return apply_view(x, plan.view);
+  if (plan.indices.empty()) return apply_view(x, std::move(plan.view));
   if (!plan.view.is_whole(x.shape())) result = apply_view(x, plan.view);
   bool in_order = true;
   for (int i = 0; i < plan.order.size(); ++i) in_order = in_order && plan.order[i] == i;
   if (!in_order) result = permute(result, plan.order);
   static const Operation& op = operation("take");
-  return apply(op, {result}, std::make_shared<TakeAttributes>(plan.first_axis, std::move(plan.indices), result.shape()));
+  return apply_one(op, result, TakeAttributes(plan.first_axis, std::move(plan.indices), result.shape()));
 }
 
 void assign(const Array& target, const std::vector<IndexItem>& items, const Array& value) {

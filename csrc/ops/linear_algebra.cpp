@@ -7,8 +7,6 @@
 namespace wengert {
 namespace {
 
-using Inputs = std::vector<Value>;
-
 Value column(const Value& x) { return unsqueeze(x, x.ndim()); }
 
 Value last_two_swapped(const Value& x) { return swap_axes(x, -2, -1); }
@@ -71,7 +69,8 @@ Value matmul(const Value& a, const Value& b) {
   }
   static const Operation& op = operation("matmul");
   const DType dtype = promote(a.dtype(), b.dtype());
-  return apply(op, {cast(a, dtype), cast(b, dtype)});
+  const Value inputs[] = {cast(a, dtype), cast(b, dtype)};
+  return wengert::apply(op, Inputs(inputs));
 }
 
 void register_linear_algebra() {

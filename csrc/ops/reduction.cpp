@@ -11,8 +11,6 @@
 namespace wengert {
 namespace {
 
-using Inputs = std::vector<Value>;
-
 struct ReduceAttributes : Attributes {
   Dims axes;
   bool keepdims;
@@ -310,7 +308,7 @@ void register_reduction() {
 
 Value sum(const Value& x, const Axes& axes, bool keepdims) {
   static const Operation& op = operation("sum");
-  return apply(op, {x}, std::make_shared<ReduceAttributes>(normalised_axes("sum", axes, x.ndim()), keepdims));
+  return apply_one(op, x, ReduceAttributes(normalised_axes("sum", axes, x.ndim()), keepdims));
 }
 
 Value mean(const Value& x, const Axes& axes, bool keepdims) {
@@ -321,7 +319,7 @@ Value mean(const Value& x, const Axes& axes, bool keepdims) {
 
 Value prod(const Value& x, const Axes& axes, bool keepdims) {
   static const Operation& op = operation("prod");
-  return apply(op, {x}, std::make_shared<ReduceAttributes>(normalised_axes("prod", axes, x.ndim()), keepdims));
+  return apply_one(op, x, ReduceAttributes(normalised_axes("prod", axes, x.ndim()), keepdims));
 }
 
 Value extremum(const Value& x, const Axes& axes, bool keepdims, bool largest_one) {
@@ -333,7 +331,7 @@ Value extremum(const Value& x, const Axes& axes, bool keepdims, bool largest_one
     throw std::invalid_argument(std::string(name) + ": a tensor of shape " + x.shape().to_string() +
                                 " has no element to choose from");
   }
-  return apply(largest_one ? max_op : min_op, {x}, std::make_shared<ReduceAttributes>(over, keepdims));
+  return apply_one(largest_one ? max_op : min_op, x, ReduceAttributes(over, keepdims));
 }
 
 Value var(const Value& x, const Axes& axes, double ddof, bool keepdims) {

@@ -10,8 +10,6 @@
 namespace wengert {
 namespace {
 
-using Inputs = std::vector<Value>;
-
 Array counted(const Dims& shape) {
   Array numbers = empty(DType::kInt64, shape);
   auto* data = numbers.as<std::int64_t>();

@@ -8,8 +8,6 @@
 namespace wengert {
 namespace {
 
-using Inputs = std::vector<Value>;
-
 struct AxisAttributes : Attributes {
   int axis;
   explicit AxisAttributes(int a) : axis(a) {}
@@ -336,7 +334,7 @@ Value reshape(const Value& x, Dims shape) {
                                 std::to_string(x.size()) + " elements)");
   }
   static const Operation& op = operation("reshape");
-  return apply(op, {x}, std::make_shared<ShapeAttributes>(std::move(shape)));
+  return apply_one(op, x, ShapeAttributes(std::move(shape)));
 }
 
 Value permute(const Value& x, const Dims& axes) {
@@ -348,7 +346,7 @@ Value permute(const Value& x, const Dims& axes) {
                                 x.shape().to_string() + " once");
   }
   static const Operation& op = operation("permute");
-  return apply(op, {x}, std::make_shared<ShapeAttributes>(std::move(order)));
+  return apply_one(op, x, ShapeAttributes(std::move(order)));
 }
 
 Value transpose(const Value& x) {
