@@ -92,6 +92,8 @@ def forward_jacobian(f, x):
         tangent[i] = 1
         _, slope = wg.jvp(f, (x,), (wg.tensor(tangent.reshape(x.shape), dtype=x.dtype),))
         columns.append(slope)
+    if not columns:
+        return wg.zeros(f(x).shape + x.shape)
     return wg.reshape(wg.stack(columns, -1), columns[0].shape + x.shape)
 
 
@@ -126,7 +128,7 @@ def check_jacobians(f, x, order, rtol=1e-6, atol=1e-6):
 
 
 def of_joined(operation, *shapes):
-    """The operation as a function of one vector that holds all its inputs, for mixed derivatives."""
+    """The operation as a function of one vector of all its inputs, for mixed derivatives."""
     sizes = [int(np.prod(shape)) for shape in shapes]
     stops = np.cumsum(sizes)
 

@@ -18,9 +18,10 @@ every_binary = pytest.mark.parametrize("record", BINARY, ids=identity_of)
 
 SPECIAL = {
     "float64": np.array(
-        "0 -0.0 1 -1 2 -2.5 0.5 -0.5 1.5 3 -3 0.3 nan inf -inf 1e308 -1e308 5e-324 1e-20 710 "
-        "-745.2 1e5 1.000000000000001".split(),
-        float,
+        [
+            *[0.0, -0.0, 1, -1, 2, -2.5, 0.5, -0.5, 1.5, 3, -3, 0.3, np.nan, np.inf, -np.inf],
+            *[1e308, -1e308, 5e-324, 1e-20, 710, -745.2, 1e5, 1 + 1e-15],
+        ]
     ),
     "int64": np.array([0, 1, -1, 2, -3, 7, 63, 2**63 - 1, -(2**63)]),
     "int32": np.array([0, 1, -1, 2, -3, 7, 2**31 - 1, -(2**31)], np.int32),

@@ -90,7 +90,9 @@ void merge_axes(const Array& array, Dims* shape, Dims* strides) {
 }  // namespace
 
 Array reshaped_view(const Array& array, const Dims& shape) {
-  if (array.is_contiguous()) return with_layout(array, shape, contiguous_strides(shape));
+  if (array.size() == 0 || array.is_contiguous()) {
+    return with_layout(array, shape, contiguous_strides(shape));
+  }
   Dims old_shape;
   Dims old_strides;
   merge_axes(array, &old_shape, &old_strides);

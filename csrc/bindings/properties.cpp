@@ -25,19 +25,6 @@ PyObject* get_requires_grad(PyObject* self, void*) { return PyBool_FromLong(node
 PyObject* get_retains_grad(PyObject* self, void*) { return PyBool_FromLong(node_of(self)->has(kRetainsGrad)); }
 PyObject* get_version(PyObject* self, void*) { return PyLong_FromLong(static_cast<long>(version_of(node_of(self)))); }
 
-void set_flag(Node* node, bool requires_grad);
-
-void set_requires_grad_flag(PyObject* self, bool requires_grad) {
-  Node* node = node_of(self);
-  if (node->has(kDual)) {  // the flag is the primal's; the dual value follows it
-    const Extra& extra = *node->extra;
-    set_flag(extra.primal.get(), requires_grad);
-    rebind(self, make_dual(extra.primal, extra.tangent, extra.level));
-    return;
-  }
-  set_flag(node, requires_grad);
-}
-
 void set_flag(Node* node, bool requires_grad) {
   if (!node->is_leaf()) {
     if (requires_grad) return;
@@ -51,6 +38,22 @@ void set_flag(Node* node, bool requires_grad) {
   } else {
     node->clear(kRequiresGrad);
   }
+}
+
+// The flag is the innermost primal's; the values with tangents around it follow.
+Value flagged(const Value& value, bool requires_grad) {
+  if (!value->has(kDual)) {
+    set_flag(value.get(), requires_grad);
+    return value;
+  }
+  const Extra& extra = *value->extra;
+  return make_dual(flagged(extra.primal, requires_grad), extra.tangent, extra.level);
+}
+
+void set_requires_grad_flag(PyObject* self, bool requires_grad) {
+  const Value value = value_of(self);
+  Value result = flagged(value, requires_grad);
+  if (value->has(kDual)) rebind(self, std::move(result));
 }
 
 int set_requires_grad(PyObject* self, PyObject* value, void*) {
@@ -215,7 +218,11 @@ PyObject* retain_grad(PyObject* self, PyObject*) {
 PyObject* replace_values(PyObject* self, const Value& source, const char* name) {
   static const Operation& positive = operation("positive");
   const Value target = value_of(self);
-  write_in_place(self, apply(positive, broadcast_to(cast(source, target.dtype()), target.shape())), name);
+  Value result = apply(positive, broadcast_to(cast(source, target.dtype()), target.shape()));
+  if (target.requires_grad()) {  // the graph goes on, with a gradient of zero for what was there
+    result = where(make_array(full(DType::kBool, Dims{}, 0.0)), target, result);
+  }
+  write_in_place(self, std::move(result), name);
   return Py_NewRef(self);
 }
 

@@ -138,7 +138,14 @@ void register_products() {
                 .is_public = false},
                [](auto g, auto d) { return g == 0 ? 0 : g / d; },
                derivative<kSecond>([](auto h, auto, auto d, auto) { return h / d; }),
-               derivative<kSecond | kResult>([](auto h, auto, auto d, auto r) { return -(h * (r / d)); }));
+               derivative<kSecond | kResult>([](auto h, auto, auto d, auto r) {
+                 return -(h * where(r == 0, 0, r / d));
+               }));
+  binary<Real>({.name = "share",
+                .doc = "Product with a part from 0 to 1; zero if either is zero.",
+                .is_public = false},
+               [](auto g, auto part) { return g == 0 || part == 0 ? 0 : g * part; },
+               derivative<kSecond>([](auto h, auto, auto part, auto) { return h.share(part); }), zero);
 }
 
 void register_remainders() {

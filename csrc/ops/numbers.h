@@ -136,9 +136,17 @@ T sign(T x) {
 
 // The gradient on its way back, as formulas see it. Note [Zero times infinity]: a gradient that is exactly zero
 // says that the value was not used, so it stays zero whatever it is multiplied with.
+//
+// Note [Choices]: `share` is for operations that choose among their inputs or constants. What was not
+// chosen does not matter, so a part of exactly zero also stops a gradient that is infinite or NaN.
 template <class T>
 struct Cotangent {
   T value;
+  template <Number U>
+  Cotangent share(U part) const {
+    const T product = value * static_cast<T>(part);
+    return {value == T(0) || part == U(0) ? T(0) : product};
+  }
 };
 
 template <Float T, Number U>

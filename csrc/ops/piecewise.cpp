@@ -36,39 +36,39 @@ void register_extrema() {
       {.name = "maximum",
        .doc = "The larger of the two inputs; NaN if one is NaN. Equal inputs share the gradient."},
       [](auto x, auto y) { return x != x || x > y ? x : y; },
-      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) { return g * share_of_larger(x, y); }),
-      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) { return g * share_of_larger(y, x); }));
+      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) { return g.share(share_of_larger(x, y)); }),
+      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) { return g.share(share_of_larger(y, x)); }));
   binary<Anything>(
       {.name = "minimum",
        .doc = "The smaller of the two inputs; NaN if one is NaN. Equal inputs share the gradient."},
       [](auto x, auto y) { return x != x || x < y ? x : y; },
-      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) { return g * share_of_larger(-x, -y); }),
-      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) { return g * share_of_larger(-y, -x); }));
+      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) { return g.share(share_of_larger(-x, -y)); }),
+      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) { return g.share(share_of_larger(-y, -x)); }));
   binary<Anything>(
       {.name = "fmax",
        .doc = "The larger of the two inputs; the other one if one is NaN. Equal inputs share the gradient."},
       [](auto x, auto y) { return y != y || x > y ? x : y; },
-      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) { return g * share_ignoring_nan(x, y); }),
-      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) { return g * share_ignoring_nan(y, x); }));
+      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) { return g.share(share_ignoring_nan(x, y)); }),
+      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) { return g.share(share_ignoring_nan(y, x)); }));
   binary<Anything>(
       {.name = "fmin",
        .doc = "The smaller of the two inputs; the other one if one is NaN. Equal inputs share the gradient."},
       [](auto x, auto y) { return y != y || x < y ? x : y; },
-      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) { return g * share_ignoring_nan(-x, -y); }),
-      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) { return g * share_ignoring_nan(-y, -x); }));
+      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) { return g.share(share_ignoring_nan(-x, -y)); }),
+      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) { return g.share(share_ignoring_nan(-y, -x)); }));
   // The two halves of clip: the interval is closed, so at a bound the gradient goes to x.
   binary<Anything>({.name = "clip_below", .doc = "x, but at least the bound.", .is_public = false},
                    [](auto x, auto low) { return x < low || low != low ? low : x; },
                    derivative<kFirst | kSecond>(
-                       [](auto g, auto x, auto low, auto) { return g * where(x < low, 0, 1); }),
+                       [](auto g, auto x, auto low, auto) { return g.share(where(x < low, 0, 1)); }),
                    derivative<kFirst | kSecond>(
-                       [](auto g, auto x, auto low, auto) { return g * where(x < low, 1, 0); }));
+                       [](auto g, auto x, auto low, auto) { return g.share(where(x < low, 1, 0)); }));
   binary<Anything>({.name = "clip_above", .doc = "x, but at most the bound.", .is_public = false},
                    [](auto x, auto high) { return x > high || high != high ? high : x; },
                    derivative<kFirst | kSecond>(
-                       [](auto g, auto x, auto high, auto) { return g * where(x > high, 0, 1); }),
+                       [](auto g, auto x, auto high, auto) { return g.share(where(x > high, 0, 1)); }),
                    derivative<kFirst | kSecond>(
-                       [](auto g, auto x, auto high, auto) { return g * where(x > high, 1, 0); }));
+                       [](auto g, auto x, auto high, auto) { return g.share(where(x > high, 1, 0)); }));
 }
 
 void register_kinks() {
@@ -80,7 +80,7 @@ void register_kinks() {
                  [](auto x) { return sign(x); }, zero);
   unary<Numeric>({.name = "relu", .doc = "The input where it is positive, else 0. The derivative at 0 is 0.", .numpy = "-"},
                  [](auto x) { return x <= 0 ? decltype(x)(0) : x; },
-                 derivative<kFirst>([](auto g, auto x, auto) { return g * where(x <= 0, 0, 1); }));
+                 derivative<kFirst>([](auto g, auto x, auto) { return g.share(where(x <= 0, 0, 1)); }));
 }
 
 void register_rounding() {

@@ -3,6 +3,7 @@
 #include "kernels/reduce.h"
 
 #include <cmath>
+#include <limits>
 
 #include "ops/function.h"
 #include "ops/functions.h"
@@ -65,14 +66,14 @@ void extremum_backward(Node* node, const Value& g, Gradients& grads) {
   const Value x = input(node);
   const Dims& axes = attributes_of(node).axes;
   const formula::Cotangent<Value> cotangent{with_axes(g, x.shape(), axes)};
-  grads[0] = (cotangent * share_of(x, Value(node), axes)).value;
+  grads[0] = cotangent.share(share_of(x, Value(node), axes)).value;
 }
 
 Value extremum_jvp(const Inputs& in, const Inputs& tangents, const Value& result,
                    const Attributes* attributes) {
   const ReduceAttributes& a = attributes_of(attributes);
   const formula::Cotangent<Value> tangent{tangents[0]};
-  return sum((tangent * share_of(in[0], result, a.axes)).value, a.axes, a.keepdims);
+  return sum(tangent.share(share_of(in[0], result, a.axes)).value, a.axes, a.keepdims);
 }
 
 // ---- prod ---------------------------------------------------------------------------------------
@@ -338,8 +339,13 @@ Value var(const Value& x, const Axes& axes, double ddof, bool keepdims) {
   static const Operation& square = operation("square");
   const Value numbers = as_floating(x);
   const Dims over = normalised_axes("var", axes, x.ndim());
+  const double count = count_over(x, over);
+  const double divisor = std::max(count - ddof, 0.0);
+  // 0 / 0, whose derivative is NaN in forward mode, too, where deviations of zero would hide it.
+  if (count == 1 && divisor == 0) {
+    return sum(numbers * std::numeric_limits<double>::quiet_NaN(), over, keepdims);
+  }
   const Value deviations = numbers - mean(numbers, over, true);
-  const double divisor = std::max(count_over(x, over) - ddof, 0.0);
   return sum(apply(square, deviations), over, keepdims) / divisor;
 }
 
@@ -347,12 +353,14 @@ Value norm(const Value& x, double order, const Axes& axes, bool keepdims) {
   static const Operation& abs = operation("abs");
   static const Operation& square = operation("square");
   static const Operation& root = operation("root");
+  static const Operation& ceil = operation("ceil");
+  static const Operation& fmin = operation("fmin");
   const Value numbers = as_floating(x);
   const Dims over = normalised_axes("norm", axes, x.ndim());
   if (order == 2) return apply(root, sum(apply(square, numbers), over, keepdims));
   const Value sizes = apply(abs, numbers);
   if (std::isinf(order)) return extremum(sizes, over, keepdims, order > 0);
-  if (order == 0) return sum(cast(numbers != 0.0, numbers.dtype()), over, keepdims);
+  if (order == 0) return sum(apply(ceil, apply(fmin, sizes, 1.0)), over, keepdims);
   if (order == 1) return sum(sizes, over, keepdims);
   const Value total = sum(formula::pow(sizes, order), over, keepdims);
   // At 0 the root has a pole but the norm a kink.

@@ -24,7 +24,11 @@ struct RegionAttributes : Attributes {
 
 struct ItemsRegion : RegionAttributes {
   std::vector<IndexItem> items;
-  explicit ItemsRegion(std::vector<IndexItem> i) : items(std::move(i)) {}
+  explicit ItemsRegion(std::vector<IndexItem> i) : items(std::move(i)) {
+    for (IndexItem& item : items) {  // our own: changing the caller's later changes nothing
+      if (item.kind == IndexItem::kArray) item.array = copy_of(item.array);
+    }
+  }
   Array places(const Dims& shape) const override {
     const GradMode off(false);
     return copy_of(index(make_array(counted(shape)), items).array());

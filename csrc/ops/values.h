@@ -77,6 +77,10 @@ inline Value operator/(Literal a, const Value& b) { return Operand(a.value) / b;
 template <>
 struct Cotangent<Value> {
   Value value;
+  Cotangent share(const Operand& part) const {
+    static const Operation& op = operation("share");
+    return {apply(op, value, part)};
+  }
 };
 // "scale" and "unscale" are multiply and divide with Note [Zero times infinity].
 inline Cotangent<Value> operator*(const Cotangent<Value>& g, const Operand& d) {
