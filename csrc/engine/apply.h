@@ -44,6 +44,8 @@ Value apply(const Operation& operation, std::vector<Value> inputs,
 // For operations that compute their result elsewhere.
 void record(const Operation& operation, const Value& result, const std::vector<Value>& inputs,
             std::shared_ptr<Attributes> attributes);
+// Makes a recorded node keep its own value for the backward pass, guarded against changes.
+void save_result(Node* node);
 
 // Note [Scalar fast path]: inline values or numbers (null node) only, nothing unusual switched on. The whole
 // of it is inlined into the type slots, because a call more is a tenth of what an operation on two
