@@ -2,6 +2,7 @@
 
 #include <pybind11/numpy.h>
 
+#include <cstdint>
 #include <cstring>
 
 #include "kernels/copy.h"
@@ -50,6 +51,8 @@ std::optional<DType> dtype_of_format(const char* format, Py_ssize_t item) {
 std::optional<Array> array_over(const Py_buffer& view) {
   const auto dtype = dtype_of_format(view.format, view.itemsize);
   if (!dtype || view.ndim > Dims::kMax) return std::nullopt;
+  const auto address = reinterpret_cast<std::uintptr_t>(view.buf);
+  if (address % static_cast<std::uintptr_t>(view.itemsize) != 0) return std::nullopt;
   Array array;
   array.dtype = *dtype;
   array.data = view.buf;
@@ -82,7 +85,7 @@ py::object as_supported_array(PyObject* object) {
   if (!target) {
     throw TypeError("tensor: cannot make a tensor of an array of dtype " +
                     py::str(array.attr("dtype")).cast<std::string>() +
-                    "; expected bool, integers or floating point numbers");
+                    "; expected bool, integers that fit into int64, or floating point numbers");
   }
   return array.attr("astype")(target, py::arg("copy") = true);
 }
@@ -330,8 +333,12 @@ Value tensor_from_arguments(PyObject* args, PyObject* kwargs) {
 Value shared_value(PyObject* object) {
   auto buffer = std::make_unique<Buffer>(object);
   auto array = buffer->open ? array_over(buffer->view) : std::nullopt;
-  if (!array) throw TypeError("from_numpy: cannot share the memory of a '" + type_name(object) +
-                              "'; expected an array of bool, int32, int64, float32 or float64");
+  if (!array) {
+    const py::object dtype = py::getattr(py::handle(object), "dtype", py::none());
+    throw TypeError("from_numpy: cannot share the memory of a '" + type_name(object) + "'" +
+                    (dtype.is_none() ? "" : " of dtype " + py::str(dtype).cast<std::string>()) +
+                    "; expected an aligned array of bool, int32, int64, float32 or float64: tensor() copies others");
+  }
   const bool writable = !buffer->view.readonly;
   const auto bytes = static_cast<std::size_t>(buffer->view.len);
   void* data = array->data;
@@ -433,7 +440,14 @@ std::int64_t to_integer(PyObject* object, const char* what) {
     throw TypeError(std::string(what) + ": expected an integer, got a '" + type_name(object) + "'");
   }
   const long long value = PyLong_AsLongLong(index.ptr());
-  if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
+  if (value == -1 && PyErr_Occurred()) {
+    if (!PyErr_ExceptionMatches(PyExc_OverflowError)) throw py::error_already_set();
+    PyErr_Clear();
+    PyErr_SetString(PyExc_OverflowError,
+                    (std::string(what) + ": the integer " + py::str(index).cast<std::string>() +
+                     " does not fit into int64; write it as a float").c_str());
+    throw py::error_already_set();
+  }
   return value;
 }
 

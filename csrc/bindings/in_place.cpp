@@ -28,7 +28,14 @@ void check_fits(const Value& target, const Value& result, const char* name) {
 }
 
 void check_writable(const Value& target, const char* name) {
-  if (target->is_inline() || target->as_array()->array.storage->writable) return;
+  if (target->is_inline()) return;
+  const Array& array = target->as_array()->array;
+  if (!array.is_non_overlapping()) {
+    throw std::runtime_error(std::string(name) + " on a tensor of shape " + array.shape.to_string() +
+                             ": unsupported operation: more than one element of the written-to tensor refers to a "
+                             "single memory location. Please clone() the tensor before performing the operation.");
+  }
+  if (array.storage->writable) return;
   throw std::invalid_argument(std::string(name) + ": the tensor shares read-only memory; clone() it first");
 }
 
@@ -113,11 +120,6 @@ void write_recorded(PyObject* self, const Value& target, Value result, const cha
     return;
   }
   const Array array = target.array();
-  if (!array.is_non_overlapping()) {
-    throw std::runtime_error(
-        "unsupported operation: more than one element of the written-to tensor refers to a single memory location: " +
-        described(self, name) + ". Please clone() the tensor before performing the operation.");
-  }
   keep_for(result, target, true);
   copy(array, result.array());
   if (array.storage.get() != target->as_array()->array.storage.get()) array.storage->bump_version();
@@ -156,11 +158,6 @@ void write_in_place(PyObject* self, Value result, const char* name) {
     ++target->version;
   } else {
     Array& array = target->as_array()->array;
-    if (!array.is_non_overlapping()) {
-      throw std::runtime_error(
-          "unsupported operation: more than one element of the written-to tensor refers to a single memory "
-          "location: " + described(self, name) + ". Please clone() the tensor before performing the operation.");
-    }
     if (!take_over(array, result)) copy(array, result.array());
     array.storage->bump_version();
   }

@@ -281,11 +281,24 @@ PyGetSetDef properties[] = {
     {"_version", get_version, nullptr, "How often it was written to in place.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
+PyObject* as_subclass(PyObject* self, PyObject* type) {
+  return guarded([&]() -> PyObject* {
+    auto* kind = reinterpret_cast<PyTypeObject*>(type);
+    if (!PyType_Check(type) || !PyType_IsSubtype(kind, tensor_type)) {
+      throw TypeError("as_subclass: expected a subclass of Tensor, got " + py::repr(type).cast<std::string>());
+    }
+    Value value = alias(value_of(self));
+    return kind == tensor_type ? wrap(std::move(value)) : wrap_as(kind, std::move(value));
+  });
+}
+
 PyMethodDef plain_methods[] = {
     {"item", item, METH_NOARGS, "item($self, /)\n--\n\nThe only element as a Python number."},
     {"tolist", tolist, METH_NOARGS, "tolist($self, /)\n--\n\nThe elements as nested lists of Python numbers."},
     {"numpy", to_numpy_array, METH_NOARGS, "numpy($self, /)\n--\n\nA NumPy array that shares the memory; not for tensors that require grad."},
     {"detach", detach, METH_NOARGS, "detach($self, /)\n--\n\nThe same memory outside the graph."},
+    {"as_subclass", as_subclass, METH_O,
+     "The same value as an instance of a subclass of Tensor; its __init__ is not called."},
     {"clone", clone, METH_NOARGS, "clone($self, /)\n--\n\nA copy; gradients flow back to the original."},
     {"numel", numel, METH_NOARGS, "numel($self, /)\n--\n\nNumber of elements."},
     {"dim", dim, METH_NOARGS, "dim($self, /)\n--\n\nNumber of axes."},

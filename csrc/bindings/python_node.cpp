@@ -1,6 +1,8 @@
 #include "bindings/python_node.h"
 
+#include <algorithm>
 #include <map>
+#include <optional>
 
 #include "bindings/convert.h"
 #include "engine/backward.h"
@@ -19,6 +21,10 @@ Value PythonHook::call(const Value& grad) {
   if (!(changed.shape() == grad.shape())) {
     throw std::runtime_error("a hook has changed the shape of the gradient from " + grad.shape().to_string() +
                              " to " + changed.shape().to_string());
+  }
+  if (changed.dtype() != grad.dtype()) {
+    throw std::runtime_error(std::string("a hook has changed the dtype of the gradient from ") +
+                             name_of(grad.dtype()) + " to " + name_of(changed.dtype()));
   }
   return changed;
 }
@@ -84,12 +90,16 @@ Value checked_gradient(const std::string& name, PyObject* object, Node* input, s
                              std::to_string(i) + " - got " + grad.shape().to_string() +
                              " but expected shape compatible with " + wanted.to_string());
   }
-  if (!is_floating(grad.dtype())) {
-    throw std::runtime_error("Function " + name + "Backward returned an invalid gradient at index " +
-                             std::to_string(i) + " - got dtype " + name_of(grad.dtype()) +
-                             ", expected a floating point one");
-  }
   return grad;
+}
+
+void refuse_gradients_of_others(const std::string& name, const py::tuple& results,
+                                const std::vector<std::size_t>& positions) {
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    if (results[i].is_none() || std::find(positions.begin(), positions.end(), i) != positions.end()) continue;
+    throw std::runtime_error(name + ".backward returned a gradient different than None at index " +
+                             std::to_string(i) + ", but the corresponding forward input was not a Tensor");
+  }
 }
 
 // The gradients of the call's arguments, in their order; positions says which of them are tensors.
@@ -106,6 +116,7 @@ void distribute(const std::string& name, const py::object& returned, const std::
                              std::to_string(arguments) + (arguments == 1 ? " input" : " inputs") +
                              "; return None for an input without gradient");
   }
+  refuse_gradients_of_others(name, results, positions);
   for (std::size_t k = 0; k < positions.size(); ++k) {
     Node* input = node->input(static_cast<std::uint32_t>(k));
     const py::object result = results[positions[k]];
@@ -116,15 +127,17 @@ void distribute(const std::string& name, const py::object& returned, const std::
 struct CallAttributes : FunctionAttributes {
   std::vector<std::size_t> positions;  // of the tensors among the arguments
   std::size_t arguments = 0;
-  std::vector<std::pair<Dims, DType>> outputs;
-  std::vector<Value> raw;              // the values of several outputs, where some were saved
+  std::vector<std::optional<std::pair<Dims, DType>>> outputs;  // nothing for what is no tensor
+  std::vector<Value> raw;              // the values of several outputs, null where they were not saved
+  bool has_saved = false;
   std::map<std::uint64_t, std::vector<Value>> gathered;  // by pass, gradients of several outputs
-  std::vector<std::pair<Value, std::uint32_t>> saved;    // with their versions
+  std::vector<Value> saved;
 
   using FunctionAttributes::FunctionAttributes;
   std::string name() const override {
     return context == Py_None ? std::string("Function") : class_name(context);
   }
+  bool saves() const override { return has_saved; }
   void release_saved() override {
     saved.clear();
     raw.clear();
@@ -132,13 +145,15 @@ struct CallAttributes : FunctionAttributes {
   }
   std::uint32_t versions() const override {
     std::uint32_t sum = 0;
-    for (const auto& [value, version] : saved) sum += version_of(value.get());
+    for (const Value& value : saved) sum += version_of(value.get());
+    for (const Value& value : raw) sum += value ? version_of(value.get()) : 0;
     return sum;
   }
 };
 
-Value zeros(const std::pair<Dims, DType>& like) {
-  return make_value(full(like.second, like.first, 0.0));
+py::object zeros_or_none(const std::optional<std::pair<Dims, DType>>& like) {
+  if (!like) return py::none();
+  return py::reinterpret_steal<py::object>(wrap(make_value(full(like->second, like->first, 0.0))));
 }
 
 Value with_history(const Value& raw, const Value& hub, std::size_t position) {
@@ -151,12 +166,36 @@ Value with_history(const Value& raw, const Value& hub, std::size_t position) {
 // so they are given their place in the graph anew.
 py::tuple saved_outputs(const CallAttributes& call, Node* node) {
   py::list outputs;
-  if (call.outputs.size() == 1) outputs.append(py::reinterpret_steal<py::object>(wrap(Value(node))));
+  if (call.outputs.size() == 1) {
+    const auto output = py::reinterpret_steal<py::object>(wrap(Value(node)));
+    track(output.ptr());  // whoever keeps it in the context closes a cycle
+    outputs.append(output);
+  }
   for (std::size_t i = 0; i < call.raw.size(); ++i) {
-    outputs.append(py::reinterpret_steal<py::object>(wrap(with_history(call.raw[i], Value(node), i))));
+    if (!call.raw[i]) outputs.append(py::none());
+    else outputs.append(py::reinterpret_steal<py::object>(wrap(with_history(call.raw[i], Value(node), i))));
   }
   return py::tuple(outputs);
 }
+
+// The context has the outputs only while backward runs, however that ends: with them it would be a cycle.
+class OutputsInContext {
+ public:
+  OutputsInContext(py::object context, const py::tuple& outputs)
+      : context_(std::move(context)), before_(context_.attr("_outputs")) {
+    context_.attr("_outputs") = outputs;
+  }
+  ~OutputsInContext() {
+    const py::error_scope pending;
+    if (PyObject_SetAttrString(context_.ptr(), "_outputs", before_.ptr()) != 0) PyErr_Clear();
+  }
+  OutputsInContext(const OutputsInContext&) = delete;
+  OutputsInContext& operator=(const OutputsInContext&) = delete;
+
+ private:
+  py::object context_;
+  py::object before_;
+};
 
 void function_backward(Node* node, const Value& grad, Gradients& grads) {
   auto& call = static_cast<CallAttributes&>(function_of(node));
@@ -176,12 +215,14 @@ void function_backward(Node* node, const Value& grad, Gradients& grads) {
   const bool materialize = context.attr("_materialize_grads").cast<bool>();
   for (std::size_t i = 0; i < gathered.size(); ++i) {
     if (gathered[i]) arguments.append(py::reinterpret_steal<py::object>(wrap(gathered[i])));
-    else if (materialize) arguments.append(py::reinterpret_steal<py::object>(wrap(zeros(call.outputs[i]))));
+    else if (materialize) arguments.append(zeros_or_none(call.outputs[i]));
     else arguments.append(py::none());
   }
-  context.attr("_enter_backward")(saved_outputs(call, node));
-  const py::object returned = context.attr("_function").attr("backward")(*py::tuple(arguments));
-  context.attr("_leave_backward")();
+  py::object returned;
+  {
+    const OutputsInContext lent(context, saved_outputs(call, node));
+    returned = context.attr("_function").attr("backward")(*py::tuple(arguments));
+  }
   distribute(class_name(context.ptr()), returned, call.positions, call.arguments, node, grads);
 }
 
@@ -196,6 +237,10 @@ void output_backward(Node* node, const Value& grad, Gradients& grads) {
 
 // ---- applying a Function ------------------------------------------------------------------------
 
+bool saves_an_output(const CallAttributes& call) {
+  return py::len(py::handle(call.context).attr("_saved_positions")()) > 0;
+}
+
 py::object attach_output(const std::shared_ptr<CallAttributes>& call, const py::object& output,
                          const std::vector<Value>& inputs, const Value& hub, std::size_t position) {
   if (!is_tensor(output.ptr())) return output;
@@ -208,6 +253,7 @@ py::object attach_output(const std::shared_ptr<CallAttributes>& call, const py::
     result = with_history(raw, hub, position);
   } else {
     record(*function_operation, result, inputs, call);
+    if (result.requires_grad() && saves_an_output(*call)) save_result(result.get());
   }
   py::object handle = py::reinterpret_steal<py::object>(wrap(result));
   if (!hub) track(handle.ptr());
@@ -225,24 +271,27 @@ py::object apply_function(const py::object& context, const py::tuple& arguments,
     inputs.push_back(value_of(argument.ptr()));
   }
   for (const auto& saved : context.attr("_saved_inputs")()) {
-    const Value value = value_of(saved.ptr());
-    call->saved.emplace_back(value, version_of(value.get()));
+    call->saved.push_back(value_of(saved.ptr()));
   }
+  call->has_saved = !call->saved.empty() || saves_an_output(*call);
   const bool several = PyTuple_Check(returned.ptr());
   const py::tuple outputs = several ? py::reinterpret_borrow<py::tuple>(returned) : py::make_tuple(returned);
   for (const auto& output : outputs) {
     if (!is_tensor(output.ptr())) {
+      call->outputs.emplace_back();
       if (several) continue;
       throw TypeError(class_name(context.ptr()) + ".forward: expected a Tensor or a tuple of Tensors as result, got a '" +
                       Py_TYPE(output.ptr())->tp_name + "'");
     }
-    call->outputs.emplace_back(value_of(output.ptr()).shape(), value_of(output.ptr()).dtype());
+    call->outputs.emplace_back(std::pair(value_of(output.ptr()).shape(), value_of(output.ptr()).dtype()));
   }
   Value hub;
   if (call->outputs.size() > 1) {
     hub = make_scalar(0.0);
-    if (py::len(context.attr("_saved_positions")()) > 0) {
-      for (const auto& output : outputs) call->raw.push_back(value_of(output.ptr()));
+    call->raw.resize(outputs.size());
+    for (const auto& position : context.attr("_saved_positions")()) {
+      const auto i = position.cast<std::size_t>();
+      call->raw[i] = value_of(py::object(outputs[i]).ptr());
     }
     record(*function_operation, hub, inputs, call);
   }
@@ -250,7 +299,7 @@ py::object apply_function(const py::object& context, const py::tuple& arguments,
   std::size_t position = 0;
   for (const auto& output : outputs) {
     results.append(attach_output(call, py::reinterpret_borrow<py::object>(output), inputs, hub, position));
-    position += is_tensor(output.ptr());
+    ++position;
   }
   return several ? py::object(py::tuple(results)) : py::object(results[0]);
 }
@@ -316,21 +365,23 @@ PyMethodDef functions[] = {
 
 // A removable registration of a hook.
 struct HookHandle {
-  Value value;
   std::weak_ptr<Hook> hook;
+  Node* node;  // alive as long as the hook: who made the handle a Value could not be collected with the hook
   bool after_accumulation;
 };
 
 void remove(HookHandle& handle) {
   const auto hook = handle.hook.lock();
-  if (!hook || !handle.value || !handle.value->extra) return;
-  Extra& extra = *handle.value->extra;
+  if (!hook) return;
+  Extra& extra = extra_of(handle.node);
   auto& hooks = handle.after_accumulation ? extra.after_accumulation : extra.hooks;
   std::erase(hooks, hook);
-  handle.value = Value();
 }
 
 HookHandle register_hook(const py::object& tensor, const py::object& callable, bool after_accumulation) {
+  if (!PyCallable_Check(callable.ptr())) {
+    throw TypeError(std::string("a hook must be callable, got a '") + Py_TYPE(callable.ptr())->tp_name + "'");
+  }
   const Value value = value_of(tensor.ptr());
   if (!value.requires_grad()) {
     throw std::runtime_error("cannot register a hook on a tensor that doesn't require gradient");
@@ -344,7 +395,7 @@ HookHandle register_hook(const py::object& tensor, const py::object& callable, b
   value->set(kHooked);
   keep_identity(tensor.ptr());
   track(tensor.ptr());
-  return HookHandle{value, hook, after_accumulation};
+  return HookHandle{hook, value.get(), after_accumulation};
 }
 
 void add_operations() {

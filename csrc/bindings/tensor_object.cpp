@@ -81,12 +81,7 @@ PyObject* new_tensor(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   return guarded([&]() -> PyObject* {
     Value value = tensor_from_arguments(args, kwargs);
     if (type == tensor_type) return wrap(std::move(value));
-    PyObject* object = checked(type->tp_alloc(type, 0));
-    auto* self = reinterpret_cast<TensorObject*>(object);
-    self->tracked = true;
-    self->node = value.release();
-    keep_identity(object);
-    return object;
+    return wrap_as(type, std::move(value));
   });
 }
 
@@ -165,6 +160,15 @@ void refresh_view(TensorObject* tensor) {
   if (view.made_without_grad) return;
   const Value before = Value::adopt(tensor->node);
   tensor->node = strided_view(view.base_node, before.array()).release();
+}
+
+PyObject* wrap_as(PyTypeObject* type, Value value) {
+  PyObject* object = checked(type->tp_alloc(type, 0));
+  auto* self = reinterpret_cast<TensorObject*>(object);
+  self->tracked = true;
+  self->node = value.release();
+  keep_identity(object);
+  return object;
 }
 
 PyObject* wrap_or_none(Value value) {

@@ -86,6 +86,7 @@ PyObject* new_python_handle();
 }
 PyObject* wrap(Value value);
 PyObject* wrap_or_none(Value value);
+PyObject* wrap_as(PyTypeObject* type, Value value);  // an instance of a subclass
 // Of a result that may share the memory of `source`: then it is a view of it.
 PyObject* wrap_view(Value value, PyObject* source);
 // The handle of this node, always the same object as long as it lives.

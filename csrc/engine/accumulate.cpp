@@ -2,6 +2,7 @@
 
 #include "engine/backward.h"
 #include "kernels/copy.h"
+#include "kernels/parallel.h"
 #include "kernels/reduce.h"
 
 namespace wengert {
@@ -11,6 +12,12 @@ bool is_sole_owner(const Value& value) {
   const Array& array = value->as_array()->array;
   const Storage& storage = *array.storage.get();
   return storage.references == 1 && !storage.release && storage.writable && array.is_contiguous();
+}
+
+Value unshared(const Value& grad) {
+  if (grad->has(kDual) || is_sole_owner(grad)) return grad;
+  if (!grad->is_inline()) return make_value(copy_of(grad.array()));
+  return grad->references == 1 ? grad : make_scalar(grad->value);
 }
 
 Value sum_of(const Value& a, const Value& b) {
@@ -48,6 +55,7 @@ void set_grad(Node* node, Value grad) {
 }
 
 void accumulate_into_leaf(Node* leaf, Value grad) {
+  const KeepLocked keep;  // other threads may be adding to the same leaf
   const Value before = grad_of(leaf);
   if (!before) {
     // The gradient must not share memory with anything the user can see or change.

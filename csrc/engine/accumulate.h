@@ -8,6 +8,9 @@ namespace wengert {
 // Whether nobody but `value` itself sees its elements, so that they may be written over.
 bool is_sole_owner(const Value& value);
 
+// A copy unless nobody else sees its elements: for who may write to them.
+Value unshared(const Value& grad);
+
 Value sum_of(const Value& a, const Value& b);
 // a + b, in place where nobody else sees a.
 Value accumulated(Value a, const Value& b);

@@ -89,6 +89,11 @@ void record(const Operation& operation, const Value& result, const Inputs& input
   }
 }
 
+void save_result(Node* node) {
+  node->set(kSavedResult);
+  save(node, node);
+}
+
 Value apply(const Operation& operation, const Inputs& inputs,
             std::shared_ptr<Attributes> attributes) {
   for (const Value& x : inputs) {

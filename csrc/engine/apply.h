@@ -65,6 +65,8 @@ inline void record(const Operation& operation, const Value& result, const std::v
                    std::shared_ptr<Attributes> attributes) {
   record(operation, result, Inputs(inputs), std::move(attributes));
 }
+// Makes a recorded node keep its own value for the backward pass, guarded against changes.
+void save_result(Node* node);
 
 // Note [Scalar fast path]: inline values or numbers (null node) only, nothing unusual switched on. The whole
 // of it is inlined into the type slots, because a call more is a tenth of what an operation on two

@@ -165,7 +165,9 @@ class Value {
 // What only some nodes have. Values in here are released without recursion (see destroy).
 struct Attributes {
   virtual ~Attributes() = default;
-  // Lets go of values saved for the backward pass.
+  // Whether values are saved here for the backward pass, so that it cannot run again without them.
+  virtual bool saves() const { return false; }
+  // Lets go of them.
   virtual void release_saved() {}
   // The sum of the versions of values saved here now.
   virtual std::uint32_t versions() const { return 0; }

@@ -14,26 +14,41 @@ namespace wengert {
 
 inline constexpr unsigned kNeeded = 1;  // Node::marks: leads to one of the inputs asked for
 
-// Note [Scratch]: a pass counts uses and gathers gradients in the nodes themselves, which costs no
-// memory and no look-ups. A pass that starts while another is under way (from a hook, a Function or
-// another thread) keeps both in a table instead, so the two never meet.
+// Note [Scratch]: a pass counts uses, marks nodes and gathers gradients in the nodes themselves, which
+// costs no memory and no look-ups. A pass that starts while another is under way (from a hook, a
+// Function or another thread) keeps all of it in a table instead, so the two never meet.
 struct InNodes {
   static constexpr bool kInNodes = true;
   std::uint32_t& uses(Node* node) { return node->uses; }
   GradSlot& slot(Node* node) { return node->grad; }
   void begin(Node* node) { node->grad.value = nullptr; }  // also the number 0.0
+  bool is_needed(const Node* node) { return (node->marks & kNeeded) != 0; }
+  void need(Node* node) { node->marks |= kNeeded; }
+  bool is_captured(const Node* node) { return node->has(kCaptured); }
+  void capture(Node* node) { node->set(kCaptured); }
+  void forget_marks(Node* node) {
+    node->clear(kCaptured);
+    node->marks = 0;
+  }
 };
 
 struct InTable {
   static constexpr bool kInNodes = false;
   struct Entry {
     std::uint32_t uses = 0;
+    bool needed = false;
+    bool captured = false;
     GradSlot slot{};
   };
-  std::unordered_map<Node*, Entry> entries;
+  std::unordered_map<const Node*, Entry> entries;
   std::uint32_t& uses(Node* node) { return entries[node].uses; }
   GradSlot& slot(Node* node) { return entries[node].slot; }
   void begin(Node*) {}
+  bool is_needed(const Node* node) { return entries[node].needed; }
+  void need(Node* node) { entries[node].needed = true; }
+  bool is_captured(const Node* node) { return entries[node].captured; }
+  void capture(Node* node) { entries[node].captured = true; }
+  void forget_marks(Node*) {}
 };
 
 // The stack of the pass before, if it was not huge: most graphs are small, and allocating would be a
@@ -52,8 +67,8 @@ class Pass {
   }
   ~Pass() {
     abandon();
-    for (Node* node : captured_) node->clear(kCaptured);
-    for (Node* node : needed_) node->marks = 0;
+    for (const Value& input : request_.inputs) scratch_.forget_marks(input.get());
+    for (Node* node : needed_) scratch_.forget_marks(node);
     if (ready_.capacity() <= kSpareCapacity) spare_stack = std::move(ready_);
   }
 
@@ -75,24 +90,21 @@ class Pass {
   }
 
  private:
-  bool takes_part(const Node* node) const {
-    return node->requires_grad() && (!request_.has_inputs || (node->marks & kNeeded));
+  bool takes_part(const Node* node) {
+    return node->requires_grad() && (!request_.has_inputs || scratch_.is_needed(node));
   }
 
   void mark_inputs() {
-    for (const Value& input : request_.inputs) {
-      input->set(kCaptured);
-      captured_.push_back(input.get());
-    }
+    for (const Value& input : request_.inputs) scratch_.capture(input.get());
     needed_ = topological_order(request_.outputs);
     for (auto at = needed_.rbegin(); at != needed_.rend(); ++at) {
       Node* node = *at;
-      bool needed = node->has(kCaptured);
+      bool needed = scratch_.is_captured(node);
       for (std::uint32_t i = 0; i < node->input_count && !needed && !node->is_leaf(); ++i) {
         const Node* input = node->input(i);
-        needed = input && input->requires_grad() && (input->marks & kNeeded) != 0;
+        needed = input && input->requires_grad() && scratch_.is_needed(input);
       }
-      if (needed) node->marks |= kNeeded;
+      if (needed) scratch_.need(node);
     }
   }
 
@@ -121,6 +133,13 @@ class Pass {
       Node* input = node->input(i);
       if (input && takes_part(input)) f(input);
     }
+  }
+
+  // A pass to chosen inputs ends there, and frees nothing beyond.
+  bool goes_on(Node* node) {
+    bool any = !request_.has_inputs;
+    if (!any) for_each_input(node, [&](Node*) { any = true; });
+    return any;
   }
 
   void used(Node* node) {
@@ -161,10 +180,12 @@ class Pass {
       if (node->is_inline() && !node->has(kRare) && !request_.create_graph && fast(node)) return;
     }
     Value grad = take_slot(node);
-    if (grad && node->has(kRare)) grad = rare(node, std::move(grad));
+    if (grad && (node->has(kRare & ~kCaptured) || scratch_.is_captured(node))) {
+      grad = rare(node, std::move(grad));
+    }
     if (node->is_leaf()) {
       finish_leaf(node, std::move(grad));
-    } else {
+    } else if (goes_on(node)) {
       if (grad) propagate(node, std::move(grad));
       for_each_input(node, [&](Node* input) { used(input); });
       if (!keep_) release_saved(node);
@@ -207,7 +228,7 @@ class Pass {
       }
     }
     if (node->has(kRetainsGrad)) retain(node, grad);
-    if (node->has(kCaptured)) {
+    if (scratch_.is_captured(node)) {
       Value& result = results_[node];
       result = grad;
     }
@@ -220,7 +241,7 @@ class Pass {
   }
 
   void finish_leaf(Node* node, Value grad) {
-    const bool wanted = !request_.has_inputs || node->has(kCaptured);
+    const bool wanted = !request_.has_inputs || scratch_.is_captured(node);
     if (!request_.accumulate || !wanted || !grad) return;
     accumulate_into_leaf(node, std::move(grad));
     if (!node->extra) return;
@@ -268,7 +289,8 @@ class Pass {
     }
     for (const Value& input : request_.inputs) {
       auto found = results_.find(input.get());
-      grads.push_back(found == results_.end() ? Value() : found->second);
+      if (found == results_.end()) grads.emplace_back();
+      else grads.push_back(request_.create_graph ? found->second : unshared(found->second));
     }
     return grads;
   }
@@ -276,6 +298,11 @@ class Pass {
   // After an exception: lets go of everything gathered for nodes that were not reached.
   void abandon() {
     if (current_) ready_.push_back(current_);
+    for (const Value& output : request_.outputs) {
+      if (takes_part(output.get()) && std::exchange(scratch_.uses(output.get()), 0) != 0) {
+        ready_.push_back(output.get());
+      }
+    }
     while (!ready_.empty()) {
       Node* node = ready_.back();
       ready_.pop_back();
@@ -295,7 +322,6 @@ class Pass {
   Node* current_ = nullptr;
   std::vector<Node*> ready_;
   Gradients gradients_;
-  std::vector<Node*> captured_;
   std::vector<Node*> needed_;
   std::unordered_map<Node*, Value> results_;
 };

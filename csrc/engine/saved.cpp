@@ -28,7 +28,8 @@ std::string describe(const Node* node) {
 }
 
 bool saves_anything(const Node* node) {
-  return node->has(kAnySaved) || (node->extra && node->extra->attributes);
+  return node->has(kAnySaved) ||
+         (node->extra && node->extra->attributes && node->extra->attributes->saves());
 }
 
 }  // namespace

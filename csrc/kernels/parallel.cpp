@@ -200,6 +200,9 @@ void set_unlock_hooks(void* (*release)(), void (*restore)(void* state)) {
   restore_hook = restore;
 }
 
+KeepLocked::KeepLocked() : before_(unlocked) { unlocked = true; }
+KeepLocked::~KeepLocked() { unlocked = before_; }
+
 void Unlocked::release() {
   if (!release_hook || unlocked || inside_part) return;
   state_ = release_hook();

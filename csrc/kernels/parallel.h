@@ -60,6 +60,19 @@ class Unlocked {
   void* state_ = nullptr;
 };
 
+// While one lives, `Unlocked` does nothing in this thread: for changes that must not meet another
+// thread's.
+class KeepLocked {
+ public:
+  KeepLocked();
+  ~KeepLocked();
+  KeepLocked(const KeepLocked&) = delete;
+  KeepLocked& operator=(const KeepLocked&) = delete;
+
+ private:
+  bool before_;
+};
+
 // What Unlocked calls, set once by the bindings; `restore` gets what `release` returned.
 void set_unlock_hooks(void* (*release)(), void (*restore)(void* state));
 

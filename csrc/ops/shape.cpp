@@ -16,6 +16,7 @@ struct AxisAttributes : Attributes {
 struct ConditionAttributes : Attributes {
   Value condition;
   explicit ConditionAttributes(Value c) : condition(std::move(c)) {}
+  bool saves() const override { return true; }
   void release_saved() override { condition = Value(); }
   std::uint32_t versions() const override { return condition ? version_of(condition.get()) : 0; }
 };

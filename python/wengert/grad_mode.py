@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
@@ -38,9 +38,14 @@ class _GradMode:
 
     def __call__(self, function: _F) -> _F:
         """Run the function, or each step of a generator, in this mode."""
-        wrap = _generator_in_mode if inspect.isgeneratorfunction(function) else _function_in_mode
-        if inspect.iscoroutinefunction(function):
+        if inspect.isgeneratorfunction(function):
+            wrap = _generator_in_mode
+        elif inspect.iscoroutinefunction(function):
             wrap = _coroutine_in_mode
+        elif inspect.isasyncgenfunction(function):
+            wrap = _async_generator_in_mode
+        else:
+            wrap = _function_in_mode
         return wrap(function, self._fresh)  # type: ignore[return-value]
 
 
@@ -60,8 +65,7 @@ def _coroutine_in_mode(
 ) -> Callable[..., Any]:
     @functools.wraps(function)
     async def in_mode(*args: Any, **kwargs: Any) -> Any:
-        with mode():
-            return await function(*args, **kwargs)
+        return await _StepsInMode(function(*args, **kwargs), mode)
 
     return in_mode
 
@@ -69,33 +73,80 @@ def _coroutine_in_mode(
 def _generator_in_mode(
     function: Callable[..., Any], mode: Callable[[], _GradMode]
 ) -> Callable[..., Any]:
-    # Only the generator's own steps run in the mode, not what its consumer does in between.
     @functools.wraps(function)
     def in_mode(*args: Any, **kwargs: Any) -> Any:
+        return (yield from _steps_in_mode(function(*args, **kwargs), mode))
+
+    return in_mode
+
+
+def _async_generator_in_mode(
+    function: Callable[..., Any], mode: Callable[[], _GradMode]
+) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def in_mode(*args: Any, **kwargs: Any) -> Any:
         generator = function(*args, **kwargs)
         try:
-            with mode():
-                value = next(generator)
+            value = await _StepsInMode(generator.asend(None), mode)
             while True:
                 try:
                     sent = yield value
                 except GeneratorExit:
                     raise
                 except BaseException as error:  # noqa: BLE001  (handed to the generator)
-                    with mode():
-                        value = generator.throw(error)
+                    value = await _StepsInMode(generator.athrow(error), mode)
                 else:
-                    with mode():
-                        value = generator.send(sent)
-        except StopIteration as stop:
-            return stop.value
+                    value = await _StepsInMode(generator.asend(sent), mode)
+        except StopAsyncIteration:
+            return
         finally:
-            generator.close()
+            await generator.aclose()
 
     return in_mode
 
 
-class no_grad(_GradMode):  # noqa: N801  (PyTorch's name)
+def _steps_in_mode(steps: Any, mode: Callable[[], _GradMode]) -> Generator[Any, Any, Any]:
+    # Only the steps themselves run in the mode, not what their consumer does in between, be it the
+    # loop over a generator or another coroutine of the same event loop.
+    try:
+        with mode():
+            value = steps.send(None)
+        while True:
+            try:
+                sent = yield value
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # noqa: BLE001  (handed to the steps)
+                with mode():
+                    value = steps.throw(error)
+            else:
+                with mode():
+                    value = steps.send(sent)
+    except StopIteration as stop:
+        return stop.value
+    finally:
+        with mode():
+            steps.close()
+
+
+class _StepsInMode:
+    """Awaits a coroutine in a mode."""
+
+    def __init__(self, steps: Any, mode: Callable[[], _GradMode]) -> None:
+        self._steps = steps
+        self._mode = mode
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return _steps_in_mode(self._steps, self._mode)
+
+
+class _FixedMode(_GradMode):
+    # `@no_grad` does what `@no_grad()` does.
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        return super().__new__(cls) if function is None else cls()(function)
+
+
+class no_grad(_FixedMode):  # noqa: N801  (PyTorch's name)
     """Operations are not recorded.
 
     >>> import wengert as wg
@@ -109,7 +160,7 @@ class no_grad(_GradMode):  # noqa: N801  (PyTorch's name)
     _enabled = False
 
 
-class enable_grad(_GradMode):  # noqa: N801  (PyTorch's name)
+class enable_grad(_FixedMode):  # noqa: N801  (PyTorch's name)
     """Operations are recorded, also inside `no_grad`."""
 
     _enabled = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -102,7 +103,8 @@ def _rebuild(array: np.ndarray[Any, Any], requires_grad: bool) -> Tensor:
 
 
 def _rebuild_subclass(kind: Any, array: np.ndarray[Any, Any], requires_grad: bool) -> Tensor:
-    return kind(array, requires_grad=requires_grad)  # type: ignore[no-any-return]
+    # Without its __init__, which may take other arguments; the attributes follow as its state.
+    return _core.tensor(array).as_subclass(kind).requires_grad_(requires_grad)
 
 
 def _refuse_non_leaf(self: Tensor, what: str) -> None:
@@ -128,13 +130,20 @@ def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     rebuilt = self.__reduce_ex__(2)
     copied: Tensor = rebuilt[0](*rebuilt[1])
     memo[id(self)] = copied
+    if attributes := getattr(self, "__dict__", None):
+        copied.__dict__.update(copy.deepcopy(attributes, memo))
     if self.grad is not None:
         copied.grad = self.grad.detach().clone()
     return copied
 
 
 def _copy(self: Tensor) -> Tensor:
-    return self.detach().requires_grad_(self.requires_grad) if self.is_leaf else self
+    if not self.is_leaf:
+        return self
+    copied = self.detach().as_subclass(type(self)).requires_grad_(self.requires_grad)
+    if attributes := getattr(self, "__dict__", None):
+        copied.__dict__.update(attributes)
+    return copied
 
 
 _METHODS: dict[str, Any] = {

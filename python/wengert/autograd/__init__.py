@@ -33,8 +33,18 @@ def _sequence(tensors: Any) -> Sequence[Any]:
     return (tensors,) if isinstance(tensors, Tensor) or tensors is None else tuple(tensors)
 
 
-def _matching_grads(outputs: Sequence[Any], grads: Any, name: str) -> Sequence[Any]:
-    given = (None,) * len(outputs) if grads is None else _sequence(grads)
+def _given_grads(tensors: Any, grads: Any) -> Sequence[Any]:
+    # The gradient of a single tensor may be anything that makes a tensor, a list of numbers too.
+    if isinstance(tensors, Tensor) and not isinstance(grads, Tensor):
+        several = isinstance(grads, list | tuple) and any(
+            g is None or isinstance(g, Tensor) for g in grads
+        )
+        return grads if several else (grads,)
+    return _sequence(grads)
+
+
+def _matching_grads(tensors: Any, outputs: Sequence[Any], grads: Any, name: str) -> Sequence[Any]:
+    given = (None,) * len(outputs) if grads is None else _given_grads(tensors, grads)
     if len(given) != len(outputs):
         raise RuntimeError(f"got {len(outputs)} tensors and {len(given)} gradients in {name}")
     return [
@@ -75,7 +85,7 @@ def backward(
     if chosen is not None and len(chosen) == 0:
         raise RuntimeError("backward: inputs cannot be empty; leave it out to reach every leaf")
     keep = create_graph if retain_graph is None else retain_graph
-    grads = _matching_grads(outputs, grad_tensors, "backward")
+    grads = _matching_grads(tensors, outputs, grad_tensors, "backward")
     _core.run_backward(outputs, grads, chosen, keep, create_graph, True)
 
 
@@ -114,8 +124,15 @@ def grad(
     """
     out = _sequence(outputs)
     wanted = _sequence(inputs)
+    if not wanted:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty")
+    if materialize_grads and allow_unused is False:
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
+            "allow_unused=False"
+        )
     keep = create_graph if retain_graph is None else retain_graph
-    grads = _matching_grads(out, grad_outputs, "grad")
+    grads = _matching_grads(outputs, out, grad_outputs, "grad")
     results = _core.run_backward(out, grads, wanted, keep, create_graph, False)
     for i, result in enumerate(results):
         if result is not None:

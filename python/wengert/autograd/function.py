@@ -86,12 +86,6 @@ class FunctionContext:
     def _free(self) -> None:
         self._saved = None
 
-    def _enter_backward(self, outputs: tuple[Any, ...]) -> None:
-        self._outputs = outputs
-
-    def _leave_backward(self) -> None:
-        self._outputs = ()
-
 
 class Function:
     """An operation with a derivative of your own.
@@ -141,20 +135,26 @@ class Function:
         )
 
     @classmethod
-    def apply(cls, *args: Any) -> Any:
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Compute the result and record the call.
 
         Parameters
         ----------
-        *args
-            Whatever `forward` takes; only tensors get gradients.
+        *args, **kwargs
+            Whatever `forward` takes; only tensors among `args` get gradients.
         """
+        for name, value in kwargs.items():
+            if isinstance(value, Tensor) and value.requires_grad:
+                raise TypeError(
+                    f"{cls.__name__}.apply: the tensor {name}= requires grad, which only arguments "
+                    "without a keyword can get; pass it by position"
+                )
         context = FunctionContext(cls, args)
         with no_grad():
             if cls.setup_context is Function.setup_context:
-                returned = cls.forward(context, *args)
+                returned = cls.forward(context, *args, **kwargs)
             else:
-                returned = cls.forward(*args)
+                returned = cls.forward(*args, **kwargs)
                 cls.setup_context(context, args, returned)
         if isinstance(returned, list):
             returned = tuple(returned)
