@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.adapters.base import Adapter
 from benchmarks.case import Aim, Case, UnsupportedError, Workload
+from benchmarks.measure import clock
 from benchmarks.peers import PEERS
 from benchmarks.reference import agree
 
@@ -24,8 +25,8 @@ from . import descent_loops, large_array
 TITLE = "Footprint"
 ABOUT = (
     "Sizes are those of the installed files; the download is these files deflated, as in a "
-    "wheel. Each time is that of a fresh interpreter with warm file caches. 'import after "
-    "numpy' has NumPy loaded already. The first step is value and gradient of "
+    "wheel. Each time is the processor time of a fresh interpreter with warm file caches. "
+    "'import after numpy' has NumPy loaded already. The first step is value and gradient of "
     "sum(sin(x)*exp(-x*x)+tanh(x)) of 1000 elements. Peak memory is the largest resident set of"
     " a process that trains an MLP 784-256-10 for 50 steps."
 )
@@ -152,8 +153,8 @@ def _in_new_process(program: str) -> dict[str, Any]:
 def _timed_import(before: str) -> Callable[[str], dict[str, Any]]:
     return lambda peer: _in_new_process(
         f"import json, time{before}\n"
-        f"start = time.perf_counter()\nimport {PEERS[peer].module}\n"
-        "print(json.dumps({'measured': time.perf_counter() - start}))"
+        f"start = time.process_time()\nimport {PEERS[peer].module}\n"
+        "print(json.dumps({'measured': time.process_time() - start}))"
     )
 
 
@@ -173,13 +174,11 @@ def _adapter(peer: str) -> Adapter:
 
 def first_step(peer: str) -> None:
     """Print the time of the first value and gradient of this process; runs in a new process."""
-    from time import perf_counter
-
     adapter, inputs = _adapter(peer), _first_inputs()
-    start = perf_counter()
+    start = clock()
     program = large_array.PROGRAMS[large_array.MIXED].value
     result = adapter.value_and_gradient(lambda x: program(adapter.xp, x), inputs)()
-    seconds = perf_counter() - start
+    seconds = clock() - start
     value, (gradient,) = adapter.to_numpy(result)
     checked = [float(value), *gradient.tolist()]
     print(json.dumps({"measured": seconds, "checked": checked}))
