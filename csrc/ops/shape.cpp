@@ -13,14 +13,6 @@ struct AxisAttributes : Attributes {
   explicit AxisAttributes(int a) : axis(a) {}
 };
 
-struct ConditionAttributes : Attributes {
-  Value condition;
-  explicit ConditionAttributes(Value c) : condition(std::move(c)) {}
-  bool saves() const override { return true; }
-  void release_saved() override { condition = Value(); }
-  std::uint32_t versions() const override { return condition ? version_of(condition.get()) : 0; }
-};
-
 Dims attribute_dims(const Attributes* attributes) {
   return static_cast<const ShapeAttributes*>(attributes)->shape;
 }
@@ -73,50 +65,6 @@ void concat_backward(Node* node, const Value& g, Gradients& grads) {
   }
 }
 
-// ---- where ------------------------------------------------------------------------------------
-
-template <class T>
-void choose(const void* const* in, void* out, std::int64_t n) {
-  const T* condition = static_cast<const T*>(in[0]);
-  const T* a = static_cast<const T*>(in[1]);
-  const T* b = static_cast<const T*>(in[2]);
-  T* y = static_cast<T*>(out);
-  for (std::int64_t i = 0; i < n; ++i) y[i] = condition[i] != T(0) ? a[i] : b[i];
-}
-
-Array where_arrays(const Inputs& in, const Attributes* attributes) {
-  const Value& condition = static_cast<const ConditionAttributes*>(attributes)->condition;
-  Dims shape;
-  if (!broadcast_shapes(in[0].shape(), in[1].shape(), &shape) ||
-      !broadcast_shapes(Dims(shape), condition.shape(), &shape)) {
-    throw std::invalid_argument("where: shapes " + condition.shape().to_string() + ", " +
-                                in[0].shape().to_string() + " and " + in[1].shape().to_string() +
-                                " do not broadcast together");
-  }
-  const Array arrays[3] = {condition.array(), in[0].array(), in[1].array()};
-  LoopInput inputs[3];
-  for (int i = 0; i < 3; ++i) {
-    inputs[i] = loop_input(arrays[i], shape);
-    if (shape.empty()) inputs[i].constant = true;
-  }
-  Array out = empty(in[0].dtype(), shape);
-  visit_dtype(out.dtype, [&]<class T>() { run_loop(choose<T>, out.dtype, 3, inputs, out); });
-  return out;
-}
-
-void where_backward(Node* node, const Value& g, Gradients& grads) {
-  const Value condition =
-      static_cast<ConditionAttributes*>(node->extra->attributes.get())->condition;
-  if (node->input(0)->requires_grad()) grads[0] = where(condition, g, 0.0);
-  if (node->input(1)->requires_grad()) grads[1] = where(condition, 0.0, g);
-}
-
-Value weak_constant(double number) {
-  Value value = make_scalar(number);
-  value->set(kWeak);
-  return value;
-}
-
 // ---- registration -----------------------------------------------------------------------------
 
 void register_view_operations() {
@@ -146,14 +94,6 @@ void register_joining_operations() {
   concat_op.backward = concat_backward;
   add_operation(std::move(concat_op));
 
-  Operation where_op = structural("where", "Elements of one or the other input.", 2);
-  where_op.forward = where_arrays;
-  where_op.backward = where_backward;
-  add_operation(std::move(where_op));
-}
-
-Axes axes_of(const Argument& argument) {
-  return argument.given ? Axes(argument.dims) : Axes();
 }
 
 void register_rearranging() {
@@ -210,30 +150,8 @@ void register_rearranging() {
                 .call = [](const Arguments& a) { return reshape(a[0].value, Dims{-1}); }});
 }
 
-void register_choosing() {
-  add_function({.name = "where",
-                .doc = "Elements of x where the condition holds, of y elsewhere. The one that is not "
-                       "chosen gets a gradient of exactly 0.",
-                .signature = "condition: tensor, x: operand, y: operand",
-                .numpy = "where",
-                .is_method = false,
-                .call = [](const Arguments& a) { return where(a[0].value, a[1].value, a[2].value); }});
-  add_function({.name = "clip",
-                .doc = "x limited to the closed interval from low to high; None is no limit. At a limit "
-                       "the gradient goes to x.",
-                .signature = "x: tensor, low: operand = None, high: operand = None",
-                .numpy = "clip",
-                .aliases = {"clamp"},
-                .call = [](const Arguments& a) {
-                  static const Operation& below = operation("clip_below");
-                  static const Operation& above = operation("clip_above");
-                  if (!a[1].given && !a[2].given) {
-                    throw std::invalid_argument("clip: at least one of low and high must be given");
-                  }
-                  Value x = a[0].value;
-                  if (a[1].given) x = apply(below, x, a[1].value);
-                  return a[2].given ? apply(above, x, a[2].value) : x;
-                }});
+Axes axes_of(const Argument& argument) {
+  return argument.given ? Axes(argument.dims) : Axes();
 }
 
 void register_extents() {
@@ -282,7 +200,6 @@ void register_shape() {
   register_rearranging();
   register_extents();
   register_joining();
-  register_choosing();
 }
 
 // ---- axes -------------------------------------------------------------------------------------
@@ -438,17 +355,6 @@ Value stack(const std::vector<Value>& inputs, std::int64_t axis) {
     raised.push_back(unsqueeze(x, at));
   }
   return concat(raised, at);
-}
-
-Value where(const Value& condition, const Operand& a, const Operand& b) {
-  static const Operation& add = operation("add");
-  static const Operation& op = operation("where");
-  const Operand both[2] = {a, b};
-  const DType dtype = compute_dtype(add, both, 2);
-  const Value x = a.node ? Value(a.node) : weak_constant(a.number);
-  const Value y = b.node ? Value(b.node) : weak_constant(b.number);
-  return apply(op, {cast(x, dtype), cast(y, dtype)},
-               std::make_shared<ConditionAttributes>(condition));
 }
 
 }  // namespace wengert
