@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "array/array.h"
+#include "kernels/copy.h"
 #include "tests/arrays.h"
 #include "tests/check.h"
 
