@@ -83,7 +83,7 @@ def array_median(centre: np.ndarray, points: np.ndarray) -> tuple[Any, list[np.n
 
 
 @descending
-def small_mlp(  # noqa: PLR0917
+def small_mlp(
     w1: np.ndarray,
     b1: np.ndarray,
     w2: np.ndarray,
@@ -104,7 +104,7 @@ def small_mlp(  # noqa: PLR0917
 
 
 @descending
-def digits_mlp(  # noqa: PLR0917
+def digits_mlp(
     w1: np.ndarray,
     b1: np.ndarray,
     w2: np.ndarray,
