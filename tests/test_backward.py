@@ -246,7 +246,7 @@ def test_grad_visits_only_what_leads_to_the_inputs():
     [
         (lambda x: (x * x).sum(), "multiply"),
         (lambda x: wg.exp(x).sum(), "exp"),
-        (lambda x: (x @ x) * 1, "matmul"),
+        (lambda x: x @ x, "matmul"),
         (lambda x: wg.where(x > 0, x, 0.0).sum(), "where"),
     ],
 )
@@ -311,7 +311,6 @@ def test_derivatives_to_third_order(wrap):
         -12 * v * sine - 8 * v**3 * cosine,
     ]
     for found, value in zip([first, second, third], expected, strict=True):
-        assert found.numpy().ravel() if not found.requires_grad else True
         assert found.detach().numpy().ravel().tolist() == pytest.approx(
             [value] * x.size, rel=1e-12
         )
