@@ -63,9 +63,9 @@ def test_like_another(name):
 
 
 def test_integer_tensors_cannot_require_grad():
-    with pytest.raises(RuntimeError, match="only Tensors of floating point dtype.*int64"):
+    with pytest.raises(RuntimeError, match=r"only Tensors of floating point dtype.*int64"):
         wg.arange(3, requires_grad=True)
-    with pytest.raises(RuntimeError, match="floating point dtype.*bool"):
+    with pytest.raises(RuntimeError, match=r"floating point dtype.*bool"):
         wg.zeros(3, dtype=bool, requires_grad=True)
 
 

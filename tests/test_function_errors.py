@@ -49,7 +49,11 @@ def gradient_by(answer):
             r"invalid gradient at index 0 - got \(1,\) but expected shape compatible with \(3,\)",
         ),
         (lambda g: (wg.ones(4), None), RuntimeError, r"got \(4,\) but expected"),
-        (lambda g: (2.0, None), TypeError, "expected a Tensor or None as gradient 0, got a 'float'"),
+        (
+            lambda g: (2.0, None),
+            TypeError,
+            "expected a Tensor or None as gradient 0, got a 'float'",
+        ),
         (lambda g: ("g", None), TypeError, "got a 'str'"),
     ],
 )

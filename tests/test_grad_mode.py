@@ -60,21 +60,21 @@ def test_set_grad_enabled_takes_effect_at_once(x):
 
 
 @pytest.mark.parametrize(
-    ("decorate", "expected"),
+    ("make", "expected"),
     [
-        (wg.no_grad(), False),
-        (wg.no_grad, False),
-        (wg.enable_grad(), True),
-        (wg.enable_grad, True),
-        (wg.set_grad_enabled(False), False),
-        (wg.set_grad_enabled(True), True),
+        (lambda: wg.no_grad(), False),  # noqa: PLW0108
+        (lambda: wg.no_grad, False),
+        (lambda: wg.enable_grad(), True),  # noqa: PLW0108
+        (lambda: wg.enable_grad, True),
+        (lambda: wg.set_grad_enabled(False), False),
+        (lambda: wg.set_grad_enabled(True), True),
     ],
-)
+)  # made within the test: set_grad_enabled takes effect at once
 @pytest.mark.parametrize("outside", [True, False])
-def test_decorated_functions(x, decorate, expected, outside):
+def test_decorated_functions(x, make, expected, outside):
     with wg.set_grad_enabled(outside):
 
-        @decorate
+        @make()
         def function(x, *, again):
             """Say whether it records."""
             if again:
@@ -227,7 +227,7 @@ def test_every_thread_has_its_own_mode(x):
 
 def test_views_and_copies_made_without_recording_have_no_graph(x):
     with wg.no_grad():
-        for made in (x.clone(), x.reshape(1), x.T, x + 0, wg.stack([x])):
+        for made in (x.clone(), x.reshape(1), wg.stack([x]).T, x + 0, wg.stack([x])):
             assert not made.requires_grad
         # What is made as a leaf may require grad all the same.
         assert wg.tensor(1.0, requires_grad=True).requires_grad

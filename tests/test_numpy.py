@@ -10,7 +10,7 @@ def variable(data):
     return wg.tensor(data, requires_grad=True)
 
 
-A = np.array([[0.1, 0.7, 0.3], [0.9, 0.2, 0.5]])
+A = np.array([[0.1, 0.7, 0.3], [0.9, 0.2, 0.45]])
 
 
 # ---- ufuncs -------------------------------------------------------------------------------------
@@ -18,13 +18,39 @@ A = np.array([[0.1, 0.7, 0.3], [0.9, 0.2, 0.5]])
 
 @pytest.mark.parametrize(
     "name",
-    "sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arctanh exp exp2 expm1 log log2 log10 "
-    "log1p sqrt square reciprocal negative positive absolute fabs sign floor ceil rint".split(),
+    [
+        "sin",
+        "cos",
+        "tan",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "arcsinh",
+        "arctanh",
+        "exp",
+        "exp2",
+        "expm1",
+        "log",
+        "log2",
+        "log10",
+        "log1p",
+        "sqrt",
+        "square",
+        "reciprocal",
+        "negative",
+        "positive",
+        "absolute",
+        "sign",
+        "floor",
+        "ceil",
+        "rint",
+    ],
 )
 def test_unary_ufuncs_are_recorded(name):
     function = getattr(np, name)
-    if name not in known_ufuncs():
-        pytest.skip(f"{name} is no operation of the table")
     x = variable(A)
     found = function(x)
     assert isinstance(found, wg.Tensor)
@@ -36,17 +62,11 @@ def test_unary_ufuncs_are_recorded(name):
     assert x.grad.numpy() == pytest.approx(slope, rel=1e-6, abs=1e-6)
 
 
-def known_ufuncs():
-    return wg.interop._ufuncs()
-
-
 @pytest.mark.parametrize(
     "name", ["add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "arctan2"]
 )
 def test_binary_ufuncs_of_tensors_and_arrays(name):
     function = getattr(np, name)
-    if name not in known_ufuncs():
-        pytest.skip(f"{name} is no operation of the table")
     b = A[::-1] + 0.5
     x, y = variable(A), variable(b)
     for left, right in ((x, y), (x, b), (A, y), (x, 0.5), (0.5, y)):
@@ -123,7 +143,7 @@ def test_a_gradient_through_numpy_names():
         lambda np_, x: np_.stack([x, x], axis=1),
         lambda np_, x: np_.where(A > 0.4, x, -x),
         lambda np_, x: np_.where(A > 0.4, x, 0.0),
-        lambda np_, x: np_.clip(x, 0.2, 0.6),
+        lambda np_, x: np_.clip(x, 0.25, 0.6),
         lambda np_, x: np_.broadcast_to(x, (2, 2, 3)),
         lambda np_, x: np_.matmul(x, A.T),
         lambda np_, x: np_.dot(x, A.T),
@@ -163,9 +183,9 @@ def test_functions_without_derivative_work_on_constants_and_refuse_others():
     for call, name in (
         (np.median, "median"),
         (np.nanmedian, "nanmedian"),
-        (lambda x: np.logaddexp.accumulate(x), "logaddexp.accumulate"),
+        (np.logaddexp.accumulate, "logaddexp.accumulate"),
         (lambda x: np.add.outer(x, x), "add.outer"),
-        (lambda x: np.spacing(x), "spacing"),
+        (np.spacing, "spacing"),
     ):
         with pytest.raises(TypeError, match=f"numpy.{name} has no derivative here.*detach"):
             call(variable([3.0, 1.0, 2.0]))
@@ -195,8 +215,8 @@ def test_asarray_of_what_needs_no_gradient_shares_memory():
 
 
 def test_asarray_refuses_what_requires_grad():
-    for convert in (np.asarray, np.array, lambda x: np.array([1.0, 2.0])[...].__iadd__(x)):
-        with pytest.raises((RuntimeError, TypeError), match="requires grad|out="):
+    for convert in (np.asarray, np.array, np.array([1.0, 2.0])[...].__iadd__):
+        with pytest.raises((RuntimeError, TypeError), match=r"requires grad|out="):
             convert(variable([1.0, 2.0]))
 
 

@@ -67,19 +67,6 @@ def test_dtypes_without_counterpart_are_named(given):
         wg.tensor(source)
 
 
-LAYOUTS = {
-    "reversed": lambda a: a[::-1],
-    "every second": lambda a: a[:, ::2],
-    "transposed": lambda a: a.T,
-    "Fortran": np.asfortranarray,
-    "broadcast": lambda a: np.broadcast_to(a[0], (3, 4)),
-    "no element": lambda a: a[:0],
-    "read only": lambda a: read_only(a),
-    "unaligned": lambda a: unaligned(a),
-    "field of a record": lambda a: field(a),
-}
-
-
 def read_only(a):
     a = a.copy()
     a.flags.writeable = False
@@ -98,6 +85,19 @@ def field(a):
     records = np.zeros(a.shape, dtype=np.dtype([("x", "i4"), ("y", a.dtype)]))
     records["y"] = a
     return records["y"]
+
+
+LAYOUTS = {
+    "reversed": lambda a: a[::-1],
+    "every second": lambda a: a[:, ::2],
+    "transposed": lambda a: a.T,
+    "Fortran": np.asfortranarray,
+    "broadcast": lambda a: np.broadcast_to(a[0], (3, 4)),
+    "no element": lambda a: a[:0],
+    "read only": read_only,
+    "unaligned": unaligned,
+    "field of a record": field,
+}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -185,7 +185,7 @@ def test_tensors_and_arrays_inside_lists():
     assert wg.tensor([wg.ones(2, dtype="float32")]).dtype == "float32"
     with pytest.raises(ValueError, match=r"expected elements of shape \(3,\), found one.*\(2,\)"):
         wg.tensor([np.arange(3), np.arange(2)])
-    with pytest.raises(ValueError, match="an element of the data requires grad.*use stack"):
+    with pytest.raises(ValueError, match=r"an element of the data requires grad.*use stack"):
         wg.tensor([wg.tensor(1.0, requires_grad=True), 2.0])
 
 
@@ -311,7 +311,7 @@ def test_conversion_to_python_numbers():
     assert math.sqrt(wg.tensor(4.0)) == 2
     assert [10, 20, 30][wg.tensor(1)] == 20
     assert list(range(wg.tensor(3))) == [0, 1, 2]
-    with pytest.raises(TypeError, match="only integer tensors.*float64"):
+    with pytest.raises(TypeError, match=r"only integer tensors.*float64"):
         [10, 20, 30][wg.tensor(1.0)]
     with pytest.raises(ValueError, match=r"only one-element tensors.*\(2,\)"):
         float(wg.tensor([1.0, 2.0]))
@@ -322,7 +322,7 @@ def test_truth():
     assert not wg.tensor([0])
     assert wg.tensor(float("nan"))
     for data in ([0, 1], []):
-        with pytest.raises(RuntimeError, match="Boolean value of Tensor with .* is ambiguous"):
+        with pytest.raises(RuntimeError, match=r"Boolean value of Tensor with .* is ambiguous"):
             bool(wg.tensor(data))
 
 

@@ -69,7 +69,7 @@ def test_equality_is_elementwise_and_hashing_by_identity():
     assert (x != y).tolist() == [False, True]
     assert (x < y).tolist() == [False, True]
     assert (x >= 2).tolist() == [False, True]
-    assert (2 >= x).tolist() == [True, True]
+    assert (2 >= x).tolist() == [True, True]  # noqa: SIM300  (the other way round)
     table = {x: "x", y: "y"}
     assert table[x] == "x"
     assert table[y] == "y"
