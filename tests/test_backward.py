@@ -122,7 +122,9 @@ def test_backward_takes_a_gradient_of_the_shape_of_the_output():
     y = x * x
     y.backward(wg.tensor([1.0, 10.0]), retain_graph=True)
     assert x.grad.tolist() == [2, 40]
-    with pytest.raises(RuntimeError, match=r"shape of \(3,\) and output\[0\] has a shape of \(2,\)"):
+    with pytest.raises(
+        RuntimeError, match=r"shape of \(3,\) and output\[0\] has a shape of \(2,\)"
+    ):
         y.backward(wg.ones(3))
     y.backward(gradient=np.array([0.0, 1.0]))
     assert x.grad.tolist() == [2, 44]
@@ -246,7 +248,7 @@ def test_grad_visits_only_what_leads_to_the_inputs():
     [
         (lambda x: (x * x).sum(), "multiply"),
         (lambda x: wg.exp(x).sum(), "exp"),
-        (lambda x: (x @ x) * 1, "matmul"),
+        (lambda x: x @ x, "matmul"),
         (lambda x: wg.where(x > 0, x, 0.0).sum(), "where"),
     ],
 )
@@ -271,7 +273,7 @@ def test_a_scalar_graph_is_freed_as_well():
         y.backward()
     z = wg.exp(x)
     autograd.grad(z, x)
-    with pytest.raises(RuntimeError, match="'exp'.*pass retain_graph=True"):
+    with pytest.raises(RuntimeError, match=r"'exp'.*pass retain_graph=True"):
         z.backward()
 
 
@@ -311,10 +313,7 @@ def test_derivatives_to_third_order(wrap):
         -12 * v * sine - 8 * v**3 * cosine,
     ]
     for found, value in zip([first, second, third], expected, strict=True):
-        assert found.numpy().ravel() if not found.requires_grad else True
-        assert found.detach().numpy().ravel().tolist() == pytest.approx(
-            [value] * x.size, rel=1e-12
-        )
+        assert found.detach().numpy().ravel().tolist() == pytest.approx([value] * x.size, rel=1e-12)
 
 
 def test_create_graph_keeps_the_graph_and_records_grad():

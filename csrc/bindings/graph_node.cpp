@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cctype>
 
 #include "bindings/convert.h"
@@ -93,6 +94,18 @@ std::vector<GraphNode> order(const std::vector<GraphNode>& outputs) {
   return nodes;
 }
 
+// Whether values other than the inputs, which somebody may differentiate by, went into the output.
+bool depends_on_others(const py::object& output, const py::sequence& inputs) {
+  std::vector<const Node*> known;
+  for (const auto& input : inputs) known.push_back(value_of(input.ptr()).get());
+  const Value value = value_of(output.ptr());
+  if (value->has(kDual)) return true;
+  for (const Node* node : topological_order({value})) {
+    if (node->is_leaf() && std::find(known.begin(), known.end(), node) == known.end()) return true;
+  }
+  return false;
+}
+
 GraphNode node_of_tensor(const py::object& tensor) {
   if (!is_tensor(tensor.ptr())) throw TypeError("expected a tensor");
   return GraphNode{value_of(tensor.ptr())};
@@ -126,6 +139,8 @@ void add_graph_node(py::module_& module) {
       .def("__repr__", [](const GraphNode& self) { return "<" + backward_name(self.value.get()) + ">"; });
   module.def("topological_order", order, py::arg("outputs"),
              "The nodes from which the outputs were computed, each before its inputs.");
+  module.def("depends_on_others", depends_on_others, py::arg("output"), py::arg("inputs"),
+             "Whether leaves other than the inputs went into the output.");
   module.def("node_of", node_of_tensor, py::arg("tensor"), "The node of any tensor, leaves included.");
 }
 

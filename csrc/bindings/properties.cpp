@@ -298,7 +298,7 @@ PyMethodDef plain_methods[] = {
     {"numpy", to_numpy_array, METH_NOARGS, "numpy($self, /)\n--\n\nA NumPy array that shares the memory; not for tensors that require grad."},
     {"detach", detach, METH_NOARGS, "detach($self, /)\n--\n\nThe same memory outside the graph."},
     {"as_subclass", as_subclass, METH_O,
-     "The same value as an instance of a subclass of Tensor; its __init__ is not called."},
+     "as_subclass($self, kind, /)\n--\n\nThe same value as an instance of a subclass of Tensor; its __init__ is not called."},
     {"clone", clone, METH_NOARGS, "clone($self, /)\n--\n\nA copy; gradients flow back to the original."},
     {"numel", numel, METH_NOARGS, "numel($self, /)\n--\n\nNumber of elements."},
     {"dim", dim, METH_NOARGS, "dim($self, /)\n--\n\nNumber of axes."},

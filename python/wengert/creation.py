@@ -112,9 +112,14 @@ def asarray(x: Any, dtype: Any = None) -> Tensor:
     """A tensor of `x`: itself if it is one, sharing memory with a NumPy array if possible."""
     if isinstance(x, Tensor):
         return x if dtype is None else x.astype(dtype)
-    if isinstance(x, np.ndarray) and dtype is None and x.dtype.name in _SHAREABLE:
+    if isinstance(x, np.ndarray) and dtype is None and _is_shareable(x):
         return _core.from_numpy(x)
     return _core.tensor(x, dtype=dtype)
+
+
+def _is_shareable(x: np.ndarray[Any, Any]) -> bool:
+    steps_fit = all(step % x.itemsize == 0 for step in x.strides)
+    return x.dtype.name in _SHAREABLE and x.dtype.isnative and x.flags.aligned and steps_fit
 
 
 _SHAREABLE = {"bool", "int32", "int64", "float32", "float64"}

@@ -64,15 +64,18 @@ def value_and_grad(
     @functools.wraps(f)
     def evaluated(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         arguments = list(args)
-        recording = any(isinstance(a, Tensor) and a.requires_grad for a in args)
+        recording = _core.is_grad_enabled()
         for i in positions:
             arguments[i] = _linked_variable(arguments[i])
         variables = [arguments[i] for i in positions]
         with enable_grad():
             returned = f(*arguments, **kwargs)
             output = _require_scalar(returned[0] if has_aux else returned, "grad")
+            recording = recording and _core.depends_on_others(output, variables)
             grads = _grads(output, variables, create_graph=recording)
-        value = returned if recording or has_aux else output.detach()
+        value: Any = output if recording else output.detach()
+        if has_aux:
+            value = (value, returned[1])
         return value, (tuple(grads) if several else grads[0])
 
     return evaluated
@@ -122,16 +125,19 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Tensor, Callable[[Any], t
     >>> pull(2.0)
     (tensor(2.),)
     """
+    recording = _core.is_grad_enabled()
     with enable_grad():
         variables = [_linked_variable(p) for p in primals]
         output = _require_tensor(f(*variables), "vjp")
+    recording = recording and _core.depends_on_others(output, variables)
 
     def pull(cotangent: Any) -> tuple[Tensor, ...]:
         given = isinstance(cotangent, Tensor)
         g = cotangent if given else _core.tensor(cotangent, dtype=output.dtype)
-        return tuple(_grads(output, variables, g, retain_graph=True))
+        record = recording or (_core.is_grad_enabled() and g.requires_grad)
+        return tuple(_grads(output, variables, g, record, retain_graph=True))
 
-    return output.detach(), pull
+    return (output if recording else output.detach()), pull
 
 
 def jvp(
@@ -188,9 +194,12 @@ def jacobian(f: Callable[[Any], Any], x: Any, create_graph: bool = False) -> Ten
     >>> wg.jacobian(f, wg.tensor([1.0, 2.0, 3.0])).tolist()
     [[2.0, 1.0, 0.0], [0.0, 4.0, 0.0], [1.0, 0.0, 1.0]]
     """
+    recording = _core.is_grad_enabled()
     with enable_grad():
         variable = _linked_variable(x)
         output = _require_tensor(f(variable), "jacobian")
+        recording = recording and _core.depends_on_others(output, [variable])
+        create_graph = create_graph or recording
         flat = _core.flatten(output)
         rows = [
             _grads(flat[i], [variable], create_graph=create_graph, retain_graph=True)[0]
@@ -226,7 +235,12 @@ def hvp(f: Callable[[Any], Any], x: Any, v: Any) -> Tensor:
     >>> wg.hvp(lambda x: (x**3).sum(), [1.0, 2.0], [1.0, 1.0]).tolist()
     [6.0, 12.0]
     """
+    recording = _core.is_grad_enabled()
     with enable_grad():
         variable = _linked_variable(x)
+        vector = _floating(v, variable.dtype)
         gradient = _differentiable_gradient(f)(variable)
-        return _grads(gradient, [variable], _floating(v, variable.dtype))[0]
+        recording = recording and (
+            vector.requires_grad or _core.depends_on_others(gradient, [variable])
+        )
+        return _grads(gradient, [variable], vector, create_graph=recording)[0]

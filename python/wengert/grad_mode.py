@@ -91,7 +91,7 @@ def _async_generator_in_mode(
             while True:
                 try:
                     sent = yield value
-                except GeneratorExit:
+                except GeneratorExit:  # noqa: PERF203  (one step of it a round)
                     raise
                 except BaseException as error:  # noqa: BLE001  (handed to the generator)
                     value = await _StepsInMode(generator.athrow(error), mode)
@@ -100,7 +100,7 @@ def _async_generator_in_mode(
         except StopAsyncIteration:
             return
         finally:
-            await generator.aclose()
+            await _StepsInMode(generator.aclose(), mode)
 
     return in_mode
 
@@ -114,7 +114,7 @@ def _steps_in_mode(steps: Any, mode: Callable[[], _GradMode]) -> Generator[Any, 
         while True:
             try:
                 sent = yield value
-            except GeneratorExit:
+            except GeneratorExit:  # noqa: PERF203  (one step of it a round)
                 raise
             except BaseException as error:  # noqa: BLE001  (handed to the steps)
                 with mode():
@@ -187,7 +187,8 @@ class set_grad_enabled(_GradMode):  # noqa: N801  (PyTorch's name)
 
     def __call__(self, function: _F) -> _F:
         """Use as a decorator; the mode set on construction is taken back."""
-        _core.set_grad_enabled(self._before.pop())
+        if self._before:
+            _core.set_grad_enabled(self._before.pop())
         return super().__call__(function)
 
 

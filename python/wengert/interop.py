@@ -1,7 +1,7 @@
 """NumPy functions on tensors, by NumPy's own protocols (NEP 13 and NEP 18).
 
 `np.sin(x)` of a tensor is `wengert.sin(x)`, recorded like any operation. Which function stands for
-which is part of the table of operations. Other NumPy functions work on tensors that need no gradient.
+which is part of the table of operations. Other NumPy functions work on tensors without gradient.
 """
 
 from collections.abc import Callable

@@ -173,9 +173,10 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
         if not recording:
             return results
         several = results if isinstance(results, tuple) else (results,)
+        # All that the results may depend on leads to the refusal: they cannot pass for constants.
+        sources = (*grad_outputs, *ctx.saved_tensors, _core.tensor(0.0, requires_grad=True))
         refused = tuple(
-            _NotDifferentiable.apply(r, *grad_outputs) if isinstance(r, Tensor) else r
-            for r in several
+            _NotDifferentiable.apply(r, *sources) if isinstance(r, Tensor) else r for r in several
         )
         return refused if isinstance(results, tuple) else refused[0]
 
