@@ -8,7 +8,7 @@
 3.5839
 """
 
-from wengert import _core, autograd, functional, testing
+from wengert import _core, autograd, functional, testing, tree
 from wengert import tensor as _tensor_methods  # noqa: F401  (completes the class Tensor)
 from wengert._core import *  # noqa: F403  (every operation of the table, and the dtypes)
 from wengert._core import (
@@ -37,7 +37,18 @@ from wengert.creation import (
     zeros,
     zeros_like,
 )
-from wengert.functional import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from wengert.functional import (
+    grad,
+    hessian,
+    hvp,
+    jacfwd,
+    jacobian,
+    jacrev,
+    jvp,
+    linearize,
+    value_and_grad,
+    vjp,
+)
 from wengert.grad_mode import (
     enable_grad,
     errstate,
@@ -78,8 +89,11 @@ __all__ = [
     "hvp",
     "inf",
     "is_grad_enabled",
+    "jacfwd",
     "jacobian",
+    "jacrev",
     "jvp",
+    "linearize",
     "linspace",
     "live_objects",
     "nan",
@@ -95,6 +109,7 @@ __all__ = [
     "tensor",
     "testing",
     "to_dot",
+    "tree",
     "value_and_grad",
     "vjp",
     "zeros",
