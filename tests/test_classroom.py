@@ -260,9 +260,7 @@ def regression_weight(rate):
 # `error * error` uses one value twice. An engine that walks the graph by recursion, without sorting
 # it, visits that value twice and doubles its gradient: at a rate of 0.01 it ends where a rate of
 # 0.02 should. Both figures together say that every node is visited once.
-@pytest.mark.parametrize(
-    ("rate", "weight"), [(0.01, 6.984187629858922), (0.02, 6.984187710500422)]
-)
+@pytest.mark.parametrize(("rate", "weight"), [(0.01, 6.984187629858922), (0.02, 6.984187710500422)])
 def test_a_shared_factor_does_not_double_the_rate_of_descent(rate, weight):
     assert regression_weight(rate) == exact(weight)
 

@@ -52,7 +52,9 @@ from wengert.functional import (
 from wengert.grad_mode import (
     enable_grad,
     errstate,
+    inference_mode,
     is_grad_enabled,
+    is_inference_mode_enabled,
     no_grad,
     set_grad_enabled,
 )
@@ -88,7 +90,9 @@ __all__ = [
     "hessian",
     "hvp",
     "inf",
+    "inference_mode",
     "is_grad_enabled",
+    "is_inference_mode_enabled",
     "jacfwd",
     "jacobian",
     "jacrev",

@@ -50,7 +50,7 @@ def jvp(
         points += values
         directions += _tangents_like(tangent, structure, values)
         structures.append(structure)
-    values, slopes, structure, aux = _push_forward(f, structures, points, directions, has_aux)
+    values, slopes, structure, aux = push_forward(f, structures, points, directions, has_aux)
     results = (structure.unflatten(values), structure.unflatten(slopes))
     return (*results, aux) if has_aux else results
 
@@ -75,7 +75,7 @@ def _nested(structures: Sequence[Structure], leaves: Sequence[Any]) -> list[Any]
     return nested
 
 
-def _push_forward(
+def push_forward(
     f: Callable[..., Any],
     structures: Sequence[Structure],
     points: Sequence[Tensor],
@@ -214,7 +214,7 @@ def columns(
         for k in range(point.size):
             directions = [zeros_like(p) for p in points]
             directions[i] = _unit(point, k)
-            values, slopes, structure, aux = _push_forward(
+            values, slopes, structure, aux = push_forward(
                 f, structures, points, directions, has_aux, name
             )
             slopes_of[i].append(slopes)
