@@ -21,7 +21,7 @@ from wengert._core import (
     set_num_threads,
     tensor,
 )
-from wengert.autograd import Function
+from wengert.autograd import Function, checkpoint
 from wengert.creation import (
     arange,
     asarray,
@@ -74,6 +74,7 @@ __all__ = [
     "arange",
     "asarray",
     "autograd",
+    "checkpoint",
     "e",
     "empty",
     "empty_like",

@@ -187,6 +187,7 @@ class inference_mode(_GradMode):  # noqa: N801  (PyTorch's name)
     """
 
     def __new__(cls, mode: Any = True) -> Any:
+        """Make a mode, or put a function into it."""
         if callable(mode):
             return cls()(mode)
         return super().__new__(cls)

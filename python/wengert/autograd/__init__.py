@@ -6,6 +6,7 @@ from typing import Any
 from wengert import _core
 from wengert._core import Node, Tensor
 from wengert.autograd import forward_ad, functional
+from wengert.autograd.checkpointing import checkpoint
 from wengert.autograd.function import Function, FunctionContext, once_differentiable
 from wengert.autograd.gradient_checks import GradcheckError, gradcheck, gradgradcheck
 from wengert.grad_mode import (
@@ -24,6 +25,7 @@ __all__ = [
     "GradcheckError",
     "Node",
     "backward",
+    "checkpoint",
     "enable_grad",
     "errstate",
     "forward_ad",

@@ -364,7 +364,7 @@ def _random_like(problem: _Problem, non_contiguous: bool) -> list[Tensor]:
     random = np.random.default_rng(0)
     grads = []
     for value in problem.values_at(problem.points):
-        numbers = random.standard_normal(value.shape).astype(value.dtype)
+        numbers = np.asarray(random.standard_normal(value.shape), dtype=value.dtype)
         if non_contiguous and value.ndim:
             numbers = np.repeat(numbers[..., np.newaxis], 2, axis=-1)[..., 0]
         grads.append(_core.tensor(numbers, requires_grad=True))
