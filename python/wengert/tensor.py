@@ -39,7 +39,7 @@ def _register_hook(self: Tensor, hook: Callable[[Tensor], Any]) -> _core.HookHan
 
     What it returns, if not None, replaces the gradient. Returns a handle with `remove()`.
     """
-    return _core.register_hook(self, _hook_order.guarded(hook) if callable(hook) else hook, False)
+    return _core.register_hook(self, _hook_order.guarded(hook), False)
 
 
 def _register_post_accumulate_grad_hook(

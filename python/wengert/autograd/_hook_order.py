@@ -7,7 +7,7 @@ before the function was evaluated again, get the whole gradient later.
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,8 +23,10 @@ class _Silenced(threading.local):
 _silenced = _Silenced()
 
 
-def guarded(hook: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
+def guarded(hook: Any) -> Any:
     """The hook, unless it is silenced when it is called."""
+    if not callable(hook):
+        return hook  # the core says what is wrong with it
     number = next(_registrations)
 
     def call(grad: Tensor) -> Any:

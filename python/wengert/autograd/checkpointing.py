@@ -1,5 +1,6 @@
 """Memory for time: what a function needs for its derivative is computed again when needed."""
 
+import functools
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -173,33 +174,42 @@ class _Checkpointed(Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:
-        recording = _core.is_grad_enabled()
         arguments = ctx.saved_tensors[: ctx.argument_count]
-        with enable_grad():
-            markers = [_marker(x, linked=recording) for x in arguments]
-        moment = _hook_order.moment()
-        evaluation = ctx.run.evaluate_again(markers)
-        given = zip(evaluation.recomputed, grad_outputs, strict=True)
-        pairs = [(evaluation.outputs[i], g) for i, g in given if g is not None]
-        wanted = markers + evaluation.borders
-        with _hook_order.silenced(moment):
-            grads = _gradients(pairs, wanted, recording)
-        return (None, None, *grads)
+        given = [g for g in grad_outputs if g is not None]
+        used = [k for k, g in enumerate(grad_outputs) if g is not None]
+        differentiate = functools.partial(_differentiate, ctx.run, used)
+        if not _core.is_grad_enabled():
+            markers = [_marker(x, linked=False) for x in arguments]
+            return (None, None, *differentiate(markers, given))
+        # Note [Higher orders]: a pass that is recorded calls for the derivative of the derivative.
+        # Checkpointed itself, it is a part of the graph by its values alone; the pass within does
+        # not meet the nodes of the one outside.
+        run = _Run(differentiate, (list(arguments), given), {}, preserve_rng_state=False)
+        return (None, None, *_checkpointed(run, linked=False))
+
+
+def _differentiate(
+    run: _Run, used: Sequence[int], markers: Sequence[Tensor], grad_outputs: Sequence[Tensor]
+) -> list[Tensor | None]:
+    """The gradients of arguments and borders, from an evaluation at the markers."""
+    moment = _hook_order.moment()
+    evaluation = run.evaluate_again(markers)
+    outputs = [evaluation.outputs[evaluation.recomputed[k]] for k in used]
+    with _hook_order.silenced(moment):
+        wanted = [*markers, *evaluation.borders]
+        return _gradients(outputs, grad_outputs, wanted, _core.is_grad_enabled())
 
 
 def _marker(x: Tensor, linked: bool) -> Tensor:
     if not x.requires_grad:
         return x.detach()
-    return _Identity.apply(x) if linked else x.detach().requires_grad_()  # type: ignore[no-any-return]
+    return _Identity.apply(x) if linked else x.detach().requires_grad_()
 
 
 def _gradients(
-    pairs: Sequence[tuple[Tensor, Tensor]], wanted: Sequence[Tensor], recording: bool
+    outputs: Sequence[Tensor], grads: Sequence[Tensor], wanted: Sequence[Tensor], recording: bool
 ) -> list[Tensor | None]:
-    outputs = [output for output, _ in pairs]
-    grads = [grad for _, grad in pairs]
-    differentiable = [t for t in wanted if t.requires_grad]
-    if recording or not all(t.is_leaf for t in differentiable):
+    if not all(t.is_leaf for t in wanted if t.requires_grad):
         return _captured(outputs, grads, wanted, recording)
     # A pass asked for inputs marks them; these may be marked by the pass that called this one.
     found: dict[int, Tensor] = {}
@@ -208,7 +218,7 @@ def _gradients(
         if t.requires_grad:
             handles.append(_core.register_hook(t, _keep_in(found, i), False))
     try:
-        _core.run_backward(outputs, grads, None, True, False, False)
+        _core.run_backward(outputs, grads, None, True, recording, False)
     finally:
         for handle in handles:
             handle.remove()
@@ -237,6 +247,30 @@ def _captured(
     for i, grad in zip(differentiable, found, strict=True):
         results[i] = grad
     return results
+
+
+def _checkpointed(run: _Run, linked: bool) -> Any:
+    """What the function returns; `linked` says whether its arguments stay part of their graph."""
+    tensors, run.tensors = run.tensors, []
+    versions = [x._version for x in tensors]
+    markers = [_marker(x, linked) for x in tensors]
+    marker_versions = [marker._version for marker in markers]
+    evaluation = _Evaluation(run, markers)
+    for i, x in enumerate(tensors):
+        if x._version != versions[i] or markers[i]._version != marker_versions[i]:
+            raise RuntimeError(
+                f"checkpoint: {run.name} has changed tensor {i} of its arguments, of shape "
+                f"{x.shape}, in place; evaluated again it would start from the changed values. "
+                "Clone it first"
+            )
+    if not evaluation.recomputed:
+        return evaluation.structure.unflatten(evaluation.outputs)
+    run.signature = evaluation.signature()
+    values = _Checkpointed.apply(run, evaluation, *tensors, *evaluation.borders)
+    outputs = list(evaluation.outputs)
+    for i, value in zip(evaluation.recomputed, values, strict=True):
+        outputs[i] = value
+    return evaluation.structure.unflatten(outputs)
 
 
 def checkpoint(
@@ -292,24 +326,4 @@ def checkpoint(
     del use_reentrant
     if not _core.is_grad_enabled() or _core.change_dual_level(0) > 0:
         return function(*args, **kwargs)
-    run = _Run(function, args, kwargs, preserve_rng_state)
-    tensors, run.tensors = run.tensors, []
-    versions = [x._version for x in tensors]
-    markers = [_marker(x, linked=True) for x in tensors]
-    marker_versions = [marker._version for marker in markers]
-    evaluation = _Evaluation(run, markers)
-    for i, x in enumerate(tensors):
-        if x._version != versions[i] or markers[i]._version != marker_versions[i]:
-            raise RuntimeError(
-                f"checkpoint: {run.name} has changed tensor {i} of its arguments, of shape "
-                f"{x.shape}, in place; evaluated again it would start from the changed values. "
-                "Clone it first"
-            )
-    if not evaluation.recomputed:
-        return evaluation.structure.unflatten(evaluation.outputs)
-    run.signature = evaluation.signature()
-    values = _Checkpointed.apply(run, evaluation, *tensors, *evaluation.borders)
-    outputs = list(evaluation.outputs)
-    for i, value in zip(evaluation.recomputed, values, strict=True):
-        outputs[i] = value
-    return evaluation.structure.unflatten(outputs)
+    return _checkpointed(_Run(function, args, kwargs, preserve_rng_state), linked=True)
