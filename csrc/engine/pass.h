@@ -54,6 +54,10 @@ class Pass {
     abandon();
     for (Node* node : captured_) node->clear(kCaptured);
     for (Node* node : needed_) node->marks = 0;
+    for (auto at = outer_.rbegin(); at != outer_.rend(); ++at) {
+      at->node->marks = at->marks & 0xffU;
+      if (at->captured) at->node->set(kCaptured);
+    }
     if (ready_.capacity() <= kSpareCapacity) spare_stack = std::move(ready_);
   }
 
@@ -79,12 +83,23 @@ class Pass {
     return node->requires_grad() && (!request_.has_inputs || (node->marks & kNeeded));
   }
 
+  // What the pass that this one interrupts has marked, put back at the end.
+  void set_aside(Node* node) {
+    outer_.push_back({node, node->marks, node->has(kCaptured)});
+    node->marks = 0;
+    node->clear(kCaptured);
+  }
+
   void mark_inputs() {
+    needed_ = topological_order(request_.outputs);
+    if constexpr (!Scratch::kInNodes) {
+      for (Node* node : needed_) set_aside(node);
+      for (const Value& input : request_.inputs) set_aside(input.get());
+    }
     for (const Value& input : request_.inputs) {
       input->set(kCaptured);
       captured_.push_back(input.get());
     }
-    needed_ = topological_order(request_.outputs);
     for (auto at = needed_.rbegin(); at != needed_.rend(); ++at) {
       Node* node = *at;
       bool needed = node->has(kCaptured);
@@ -297,6 +312,12 @@ class Pass {
   Gradients gradients_;
   std::vector<Node*> captured_;
   std::vector<Node*> needed_;
+  struct OuterMark {
+    Node* node;
+    unsigned marks;
+    bool captured;
+  };
+  std::vector<OuterMark> outer_;
   std::unordered_map<Node*, Value> results_;
 };
 
