@@ -2,8 +2,8 @@
 
 #include <pybind11/stl.h>
 
-#include <algorithm>
 #include <cctype>
+#include <unordered_set>
 
 #include "bindings/convert.h"
 #include "engine/backward.h"
@@ -96,12 +96,12 @@ std::vector<GraphNode> order(const std::vector<GraphNode>& outputs) {
 
 // Whether values other than the inputs, which somebody may differentiate by, went into the output.
 bool depends_on_others(const py::object& output, const py::sequence& inputs) {
-  std::vector<const Node*> known;
-  for (const auto& input : inputs) known.push_back(value_of(input.ptr()).get());
+  std::unordered_set<const Node*> known;
+  for (const auto& input : inputs) known.insert(node_of(input.ptr()));
   const Value value = value_of(output.ptr());
   if (value->has(kDual)) return true;
   for (const Node* node : topological_order({value})) {
-    if (node->is_leaf() && std::find(known.begin(), known.end(), node) == known.end()) return true;
+    if (node->is_leaf() && !known.contains(node)) return true;
   }
   return false;
 }

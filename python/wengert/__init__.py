@@ -8,7 +8,7 @@
 3.5839
 """
 
-from wengert import _core, autograd, functional, testing
+from wengert import _core, autograd, functional, testing, tree
 from wengert import tensor as _tensor_methods  # noqa: F401  (completes the class Tensor)
 from wengert._core import *  # noqa: F403  (every operation of the table, and the dtypes)
 from wengert._core import (
@@ -21,7 +21,7 @@ from wengert._core import (
     set_num_threads,
     tensor,
 )
-from wengert.autograd import Function
+from wengert.autograd import Function, checkpoint
 from wengert.creation import (
     arange,
     asarray,
@@ -37,11 +37,24 @@ from wengert.creation import (
     zeros,
     zeros_like,
 )
-from wengert.functional import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from wengert.functional import (
+    grad,
+    hessian,
+    hvp,
+    jacfwd,
+    jacobian,
+    jacrev,
+    jvp,
+    linearize,
+    value_and_grad,
+    vjp,
+)
 from wengert.grad_mode import (
     enable_grad,
     errstate,
+    inference_mode,
     is_grad_enabled,
+    is_inference_mode_enabled,
     no_grad,
     set_grad_enabled,
 )
@@ -61,6 +74,7 @@ __all__ = [
     "arange",
     "asarray",
     "autograd",
+    "checkpoint",
     "e",
     "empty",
     "empty_like",
@@ -77,9 +91,14 @@ __all__ = [
     "hessian",
     "hvp",
     "inf",
+    "inference_mode",
     "is_grad_enabled",
+    "is_inference_mode_enabled",
+    "jacfwd",
     "jacobian",
+    "jacrev",
     "jvp",
+    "linearize",
     "linspace",
     "live_objects",
     "nan",
@@ -95,6 +114,7 @@ __all__ = [
     "tensor",
     "testing",
     "to_dot",
+    "tree",
     "value_and_grad",
     "vjp",
     "zeros",

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, Literal, TypeVar
@@ -9,7 +10,15 @@ from typing import Any, Literal, TypeVar
 from wengert import _core
 from wengert._core import is_grad_enabled
 
-__all__ = ["enable_grad", "errstate", "is_grad_enabled", "no_grad", "set_grad_enabled"]
+__all__ = [
+    "enable_grad",
+    "errstate",
+    "inference_mode",
+    "is_grad_enabled",
+    "is_inference_mode_enabled",
+    "no_grad",
+    "set_grad_enabled",
+]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -190,6 +199,73 @@ class set_grad_enabled(_GradMode):  # noqa: N801  (PyTorch's name)
         if self._before:
             _core.set_grad_enabled(self._before.pop())
         return super().__call__(function)
+
+
+class _Inference(threading.local):
+    enabled = False
+
+
+_inference = _Inference()
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether `inference_mode` is on in this thread."""
+    return _inference.enabled
+
+
+class inference_mode(_GradMode):  # noqa: N801  (PyTorch's name)
+    """Operations are not recorded; for code that has nothing to do with derivatives.
+
+    Parameters
+    ----------
+    mode : bool
+        False is the opposite: operations are recorded, also inside `inference_mode`.
+
+    Notes
+    -----
+    The same as `no_grad`, with which it costs nothing more here. In PyTorch, results are besides
+    marked for good, and refused by any recording later; here they are ordinary tensors without a
+    graph, so whatever runs there runs here.
+
+    As a decorator with or without parentheses:
+
+    >>> import wengert as wg
+    >>> w = wg.tensor(2.0, requires_grad=True)
+    >>> @wg.inference_mode
+    ... def predict(x):
+    ...     return w * x
+    >>> predict(3.0).requires_grad
+    False
+    """
+
+    def __new__(cls, mode: Any = True) -> Any:
+        """Make a mode, or put a function into it."""
+        if callable(mode):
+            return cls()(mode)
+        return super().__new__(cls)
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+        self._inference = bool(mode)
+        self._enabled = not self._inference
+        self._inference_before: list[bool] = []
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self._inference_before.append(_inference.enabled)
+        _inference.enabled = self._inference
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _inference.enabled = self._inference_before.pop()
+        super().__exit__(kind, error, traceback)
+
+    def _fresh(self) -> _GradMode:
+        return inference_mode(self._inference)
 
 
 _ERRORS = {"divide": 1, "over": 2, "invalid": 4}

@@ -10,6 +10,7 @@ import numpy as np
 
 from wengert import _core, autograd, interop
 from wengert._core import Tensor
+from wengert.autograd import _hook_order
 
 
 def _backward(
@@ -39,7 +40,7 @@ def _register_hook(self: Tensor, hook: Callable[[Tensor], Any]) -> _core.HookHan
 
     What it returns, if not None, replaces the gradient. Returns a handle with `remove()`.
     """
-    return _core.register_hook(self, hook, False)
+    return _core.register_hook(self, _hook_order.guarded(hook), False)
 
 
 def _register_post_accumulate_grad_hook(

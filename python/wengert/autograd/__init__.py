@@ -5,11 +5,16 @@ from typing import Any
 
 from wengert import _core
 from wengert._core import Node, Tensor
+from wengert.autograd import forward_ad, functional
+from wengert.autograd.checkpointing import checkpoint
 from wengert.autograd.function import Function, FunctionContext, once_differentiable
+from wengert.autograd.gradient_checks import GradcheckError, gradcheck, gradgradcheck
 from wengert.grad_mode import (
     enable_grad,
     errstate,
+    inference_mode,
     is_grad_enabled,
+    is_inference_mode_enabled,
     no_grad,
     set_grad_enabled,
 )
@@ -17,12 +22,20 @@ from wengert.grad_mode import (
 __all__ = [
     "Function",
     "FunctionContext",
+    "GradcheckError",
     "Node",
     "backward",
+    "checkpoint",
     "enable_grad",
     "errstate",
+    "forward_ad",
+    "functional",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
+    "inference_mode",
     "is_grad_enabled",
+    "is_inference_mode_enabled",
     "no_grad",
     "once_differentiable",
     "set_grad_enabled",

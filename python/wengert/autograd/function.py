@@ -149,6 +149,9 @@ class Function:
                     f"{cls.__name__}.apply: the tensor {name}= requires grad, which only arguments "
                     "without a keyword can get; pass it by position"
                 )
+        level = _core.change_dual_level(0)
+        if level:
+            _refuse_tangents(cls, args, level)
         context = FunctionContext(cls, args)
         with no_grad():
             if cls.setup_context is Function.setup_context:
@@ -160,6 +163,18 @@ class Function:
             returned = tuple(returned)
         context._settle(returned if isinstance(returned, tuple) else (returned,))
         return _core.apply_function(context, args, returned)
+
+
+def _refuse_tangents(function: type[Function], args: tuple[Any, ...], level: int) -> None:
+    # Without this the tangents would be lost, and the derivative zero.
+    for arg in args:
+        if not isinstance(arg, Tensor):
+            continue
+        if any(_core.unpack_dual(arg, k)[1] is not None for k in range(1, level + 1)):
+            raise RuntimeError(
+                f"{function.__name__}: has no forward-mode derivative; use reverse mode, or write "
+                "the function with operations on tensors"
+            )
 
 
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
