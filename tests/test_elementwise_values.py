@@ -280,3 +280,12 @@ def test_bits_of_scalars_need_integers():
             function(wg.tensor(1.0), wg.tensor(2.0))
     with pytest.raises(TypeError, match="invert: not defined for dtype float64"):
         ~wg.tensor(1.0)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "bool"])
+@pytest.mark.parametrize("number", [2**31, -(2**40), 2**70, -(2**100)])
+def test_integers_of_any_size_can_be_compared_with(dtype, number):
+    x = wg.tensor([0, 1, 1], dtype=dtype)
+    assert (x < number).tolist() == [number > 1] * 3
+    assert (number <= x).tolist() == [number < 0] * 3
+    assert (x == number).tolist() == [False] * 3

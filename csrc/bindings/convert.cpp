@@ -266,7 +266,7 @@ bool to_operand(PyObject* object, Operand* operand, Value* keep) {
     if (overflow == 0) {
       *operand = Operand::of_integer(integer);
     } else {
-      *operand = Operand(PyLong_AsDouble(object));
+      *operand = Operand::of_large_integer(PyLong_AsDouble(object));
       if (PyErr_Occurred()) throw py::error_already_set();
     }
   } else if (PyFloat_Check(object) || (is_array_like(object) && !PyType_Check(object))) {

@@ -27,6 +27,12 @@ struct Operand {
     operand.kind = kInt;
     return operand;
   }
+  // An integer beyond int64, known by its double only; see fits().
+  static Operand of_large_integer(double x) {
+    Operand operand(x);
+    operand.kind = kInt;
+    return operand;
+  }
   static Operand of_bool(bool x) {
     Operand operand = of_integer(x);
     operand.kind = kBool;

@@ -1,5 +1,9 @@
 #include "engine/evaluate.h"
 
+#include <iomanip>
+#include <sstream>
+#include <stdexcept>
+
 #include "engine/float_errors.h"
 
 namespace wengert {
@@ -57,7 +61,23 @@ Value evaluate_even(const Operation& operation, const Operand* operands, int cou
   return result;
 }
 
-LoopInput number_input(const Operand& x, DType dtype, Number* number) {
+// Whether a Python integer has a value in an integer dtype.
+bool fits(const Operand& x, DType dtype) {
+  if (x.node || x.kind != Operand::kInt) return true;
+  if (static_cast<double>(x.integer) != x.number) return false;
+  return dtype != DType::kInt32 || static_cast<std::int32_t>(x.integer) == x.integer;
+}
+
+[[noreturn]] void out_of_bounds(const Operation& operation, const Operand& x, DType dtype) {
+  std::ostringstream text;
+  text << operation.name << ": Python integer " << std::fixed << std::setprecision(0) << x.number
+       << " is out of bounds for a tensor of dtype " << name_of(dtype)
+       << "; convert the tensor to int64 or float64 first";
+  throw std::overflow_error(text.str());
+}
+
+LoopInput number_input(const Operation& operation, const Operand& x, DType dtype, Number* number) {
+  if (!is_floating(dtype) && !fits(x, dtype)) out_of_bounds(operation, x, dtype);
   if (x.kind != Operand::kFloat && dtype == DType::kInt64) {
     number->i64 = x.integer;
     return loop_constant(number, dtype);
@@ -90,7 +110,7 @@ Value evaluate_arrays(const Operation& operation, const Operand* operands, int c
     } else if (x.node) {
       in[i] = loop_constant(&x.node->value, DType::kFloat64);
     } else {
-      in[i] = number_input(x, compute, &numbers[i]);
+      in[i] = number_input(operation, x, compute, &numbers[i]);
     }
   }
   if (operation.check && !is_floating(compute)) {
@@ -128,6 +148,12 @@ DType compute_dtype(const Operation& operation, const Operand* operands, int cou
   if (any_weak && weak == Operand::kFloat && !is_floating(dtype)) dtype = DType::kFloat64;
   if (any_weak && weak == Operand::kInt && dtype == DType::kBool) dtype = DType::kInt64;
   if (operation.kind == OperationKind::kReal && !is_floating(dtype)) return DType::kFloat64;
+  if (operation.kind == OperationKind::kComparison && !is_floating(dtype)) {
+    // Any integer can be compared with.
+    for (int i = 0; i < count; ++i) {
+      if (!fits(operands[i], dtype)) dtype = fits(operands[i], DType::kInt64) ? DType::kInt64 : DType::kFloat64;
+    }
+  }
   return dtype == DType::kBool && operation.counts_bools ? DType::kInt64 : dtype;
 }
 

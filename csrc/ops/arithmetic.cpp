@@ -124,7 +124,8 @@ void register_products() {
        .symbol = "/"},
       [](auto x, auto y) { return x / y; },
       derivative<kSecond>([](auto g, auto, auto y, auto) { return g / y; }),
-      derivative<kSecond | kResult>([](auto g, auto, auto y, auto r) { return -(g * (r / y)); }));
+      // Not from the result: that may be divided in place once more.
+      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) { return -(g * (x / y / y)); }));
   unary<Real>({.name = "reciprocal", .doc = "One divided by the input.", .domain = {{0.5, 2}}},
               [](auto x) { return 1 / x; },
               derivative<kResult>([](auto g, auto, auto r) { return -(g * (r * r)); }));

@@ -225,23 +225,26 @@ Value plain(Array result) { return make_value(std::move(result)); }
 
 template <bool kLargest>
 Value arg_extremum(const Arguments& a) {
+  const char* name = kLargest ? "argmax" : "argmin";
   const Array x = a[0].value.array();
-  if (x.size() == 0) {
-    throw std::invalid_argument(std::string(kLargest ? "argmax" : "argmin") +
-                                ": a tensor of shape " + x.shape.to_string() +
+  std::optional<int> axis;
+  if (a[1].given) axis = normalised_axis(name, a[1].integer, x.ndim());
+  if ((axis ? x.shape[*axis] : x.size()) == 0) {
+    throw std::invalid_argument(std::string(name) + ": a tensor of shape " + x.shape.to_string() +
                                 " has no element to choose from");
   }
-  if (!a[1].given) return plain(argextremum(x, std::nullopt, kLargest));
-  const int axis = normalised_axis(kLargest ? "argmax" : "argmin", a[1].integer, x.ndim());
-  Array result = argextremum(x, axis, kLargest);
-  if (a[2].flag) result = reshaped_view(result, kept_shape(x.shape, Dims{axis}));
-  return plain(result);
+  const Array result = argextremum(x, axis, kLargest);
+  if (!a[2].flag) return plain(result);
+  return plain(reshaped_view(result, axis ? kept_shape(x.shape, Dims{*axis}) : Dims(x.ndim(), 1)));
 }
 
-template <Array (*kKernel)(const Array&, const Dims&)>
+constexpr char kAny[] = "any";
+constexpr char kAll[] = "all";
+
+template <const char* kName, Array (*kKernel)(const Array&, const Dims&)>
 Value truth(const Arguments& a) {
   const Array x = a[0].value.array();
-  const ReduceAttributes attributes(normalised_axes("any", axes_of(a[1]), x.ndim()), a[2].flag);
+  const ReduceAttributes attributes(normalised_axes(kName, axes_of(a[1]), x.ndim()), a[2].flag);
   return plain(finish(kKernel(x, attributes.axes), x, attributes));
 }
 
@@ -256,8 +259,8 @@ void register_choices() {
     record.call = is_max ? arg_extremum<true> : arg_extremum<false>;
     add_function(record);
   }
-  add_function(over_axes("any", "Whether some element over the given axes is not zero.", truth<any>));
-  add_function(over_axes("all", "Whether every element over the given axes is not zero.", truth<all>));
+  add_function(over_axes("any", "Whether some element over the given axes is not zero.", truth<kAny, any>));
+  add_function(over_axes("all", "Whether every element over the given axes is not zero.", truth<kAll, all>));
 }
 
 void register_statistics() {
@@ -274,7 +277,8 @@ void register_statistics() {
       "the deviation of equal elements is 0.";
   record.call = [](const Arguments& a) {
     static const Operation& root = operation("root");
-    return apply(root, var(a[0].value, axes_of(a[1]), a[2].number, a[3].flag));
+    const Dims axes = normalised_axes("std", axes_of(a[1]), a[0].value.ndim());
+    return apply(root, var(a[0].value, axes, a[2].number, a[3].flag));
   };
   add_function(record);
   record.name = "norm";
