@@ -7,7 +7,7 @@ import builtins
 import collections.abc
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy
 import numpy as np
@@ -19,6 +19,7 @@ Scalar: TypeAlias = builtins.bool | builtins.int | builtins.float
 TensorLike: TypeAlias = Tensor | npt.ArrayLike
 DTypeLike: TypeAlias = DType | npt.DTypeLike
 Axis: TypeAlias = builtins.int | Sequence[builtins.int] | None
+Kind = TypeVar("Kind", bound="Tensor")
 """
 
 AXIS = "Axis"
@@ -72,6 +73,8 @@ SIGNATURES = {
     "DType.__ne__": "(self, other: object, /) -> bool",
     "Node.__eq__": "(self, other: object, /) -> bool",
     "apply_function": "(context: Any, arguments: tuple[Any, ...], returned: Any) -> Any",
+    "as_subclass": "(self, kind: type[Kind], /) -> Kind",
+    "depends_on_others": "(output: Tensor, inputs: Sequence[Tensor]) -> bool",
     "dim": "(self) -> int",
     "from_numpy": "(array: npt.NDArray[Any]) -> Tensor",
     "functions": "() -> list[dict[str, Any]]",

@@ -105,7 +105,8 @@ def _rebuild(array: np.ndarray[Any, Any], requires_grad: bool) -> Tensor:
 
 def _rebuild_subclass(kind: Any, array: np.ndarray[Any, Any], requires_grad: bool) -> Tensor:
     # Without its __init__, which may take other arguments; the attributes follow as its state.
-    return _core.tensor(array).as_subclass(kind).requires_grad_(requires_grad)
+    rebuilt: Tensor = _core.tensor(array).as_subclass(kind)
+    return rebuilt.requires_grad_(requires_grad)
 
 
 def _refuse_non_leaf(self: Tensor, what: str) -> None:
