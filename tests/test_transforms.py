@@ -201,3 +201,11 @@ def test_hvp_of_nested_arguments():
     product = wg.hvp(lambda p: (p["a"] ** 2).sum() * p["b"], x, {"a": [1.0, 0.0], "b": 1.0})
     assert product["a"].tolist() == [6.0 + 2.0, 4.0]
     assert product["b"].item() == 2.0
+
+
+def test_tall_jacobian_of_a_recorded_jacobian_is_a_constant():
+    def gradient(x):
+        return wg.jacobian(lambda y: (y**3).sum(), x, create_graph=True)
+
+    third = wg.jacobian(lambda x: wg.jacobian(gradient, x, create_graph=True), [1.0, 2.0])
+    assert third.numpy().tolist() == [[[6.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 6.0]]]
