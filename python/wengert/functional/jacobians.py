@@ -136,9 +136,11 @@ def _columns_or_none(
     _, structure = _variables.flatten_argument(x)
     points = [variable.detach() for variable in variables]
     try:
-        return forward.columns(f, [structure], points, name="jacobian")[0]
+        blocks, _, _ = forward.columns(f, [structure], points, name="jacobian")
     except RuntimeError:  # an operation without a derivative in forward mode
         return None
+    # The function may have made variables of its own; nothing outside depends on them.
+    return [[block.detach() for block in row] for row in blocks]
 
 
 def hessian(f: Callable[..., Any], *primals: Any, argnums: int | Sequence[int] = 0) -> Any:

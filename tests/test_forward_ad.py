@@ -1,0 +1,86 @@
+"""autograd.forward_ad: dual levels by hand."""
+
+import pytest
+
+import wengert as wg
+from wengert.autograd import forward_ad as fwd
+
+
+def test_tangent_is_carried_along():
+    with fwd.dual_level() as level:
+        assert level == 1
+        x = fwd.make_dual(wg.tensor([2.0, 3.0]), wg.tensor([1.0, 10.0]))
+        value, tangent = fwd.unpack_dual(x**2)
+        assert value.tolist() == [4.0, 9.0]
+        assert tangent.tolist() == [4.0, 60.0]
+        assert fwd.unpack_dual(wg.tensor(1.0)).tangent is None
+
+
+def test_outside_there_is_no_tangent():
+    with fwd.dual_level():
+        x = fwd.make_dual(wg.tensor(2.0), wg.tensor(1.0))
+    assert fwd.unpack_dual(x).tangent is None
+    with pytest.raises(RuntimeError, match="no level exists"):
+        fwd.make_dual(wg.tensor(2.0), wg.tensor(1.0))
+
+
+def test_levels_are_entered_and_left_in_order():
+    first = fwd.enter_dual_level()
+    second = fwd.enter_dual_level()
+    assert (first, second) == (1, 2)
+    with pytest.raises(RuntimeError, match="not the last one"):
+        fwd.exit_dual_level(level=first)
+    fwd.exit_dual_level()
+    fwd.exit_dual_level(level=first)
+    with pytest.raises(RuntimeError, match="never entered"):
+        fwd.exit_dual_level()
+
+
+def test_level_is_left_after_an_exception():
+    with pytest.raises(KeyError), fwd.dual_level():
+        raise KeyError
+    with fwd.dual_level() as level:
+        assert level == 1
+
+
+def test_gradient_of_a_tangent_and_tangent_of_a_gradient():
+    x = wg.tensor(2.0, requires_grad=True)
+    with fwd.dual_level():
+        dual = fwd.make_dual(x, wg.tensor(1.0))
+        tangent = fwd.unpack_dual(dual**3).tangent
+        assert wg.autograd.grad(tangent, x)[0].item() == 12.0
+        (gradient,) = wg.autograd.grad(dual**3, dual)
+        assert fwd.unpack_dual(gradient).tangent.item() == 12.0
+
+
+def test_wrong_tangents_are_refused():
+    x = wg.tensor([1.0, 2.0])
+    with fwd.dual_level():
+        with pytest.raises(RuntimeError, match=r"shape of the tensor, \(2,\), but got: \(\)"):
+            fwd.make_dual(x, wg.tensor(1.0))
+        with pytest.raises(RuntimeError, match="dtype of the tensor, float64, but got: float32"):
+            fwd.make_dual(x, wg.ones(2, dtype="float32"))
+        with pytest.raises(ValueError, match="Expected tensor to be floating point"):
+            fwd.make_dual(wg.tensor([1, 2]), x)
+        with pytest.raises(TypeError, match="tangent must be a Tensor, got float"):
+            fwd.make_dual(x, 1.0)
+        with pytest.raises(RuntimeError, match="already has a tangent"):
+            fwd.make_dual(fwd.make_dual(x, x), x)
+        with pytest.raises(RuntimeError, match="level 7 is not entered"):
+            fwd.make_dual(x, x, level=7)
+
+
+def test_function_refuses_values_with_tangents():
+    class Double(wg.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, grad_output):
+            return grad_output * 2
+
+    with fwd.dual_level():
+        assert Double.apply(wg.tensor(1.0)).item() == 2.0
+        with pytest.raises(RuntimeError, match="Double: has no forward-mode derivative"):
+            Double.apply(fwd.make_dual(wg.tensor(1.0), wg.tensor(1.0)))
