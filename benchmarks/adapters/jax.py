@@ -116,8 +116,8 @@ class JaxJitAdapter(JaxAdapter):
     def tracked(self, program: Program, inputs: Sequence[Any]) -> Any:
         raise UnsupportedError("operations exist only inside a compiled function")
 
-    def record(self, program: Program, leaves: Sequence[Any]) -> Recording:
-        raise UnsupportedError("no graph is recorded in a compiled call")
+    def leaves(self, values: Sequence[float]) -> list[Any]:
+        raise UnsupportedError("no graph of scalars is recorded in a compiled call")
 
 
 ADAPTER = JaxAdapter()
