@@ -1,5 +1,7 @@
 """Passes within passes: from hooks, from Functions, from other threads."""
 
+import os
+import signal
 import threading
 
 import numpy as np
@@ -279,3 +281,41 @@ def test_an_interrupt_in_one_thread_leaves_the_others_alone():
 
     in_threads(4, work)
     assert set(x.grad.tolist()) == {40.0}
+
+
+# ---- signals and processes ----------------------------------------------------------------------
+
+
+@SHAPES
+def test_an_interrupt_from_the_keyboard_leaves_the_graph_usable(make):
+    x = make(2.0)
+    y = x * x
+    handle = y.register_hook(lambda g: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        (y * 3).backward(retain_graph=True)
+    handle.remove()
+    x.grad = None
+    (y * 3).backward()
+    assert number(x.grad) == 12
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_goes_on():
+    x = variable(np.linspace(0, 1, 500_000))
+    expected = np.cos(x.detach().numpy())
+    loss = wg.sin(x).sum()
+    loss.backward(retain_graph=True)  # the worker threads are awake now, and not in the child
+    child = os.fork()
+    if child == 0:
+        try:
+            x.grad = None
+            loss.backward()
+            (wg.sin(x) * 2).sum().backward()
+            os._exit(0 if np.allclose(x.grad.numpy(), 3 * expected) else 1)
+        except BaseException:  # noqa: BLE001  (the parent reports it)
+            os._exit(2)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    loss.backward()
+    assert x.grad.numpy() == pytest.approx(2 * expected)
