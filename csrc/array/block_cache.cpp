@@ -62,7 +62,8 @@ void* map_huge(std::size_t bytes) {
 
 void* obtain(std::size_t bytes) {
   if (bytes >= kHuge) return map_huge(bytes);
-  return std::aligned_alloc(bytes >= kPage ? kPage : 64, bytes >= kPage ? page_multiple(bytes) : bytes);
+  return std::aligned_alloc(bytes >= kPage ? kPage : 64,
+                            bytes >= kPage ? page_multiple(bytes) : bytes);
 }
 
 void dispose(Block block) {
@@ -76,7 +77,8 @@ void dispose(Block block) {
 std::size_t physical_memory() {
   const long pages = sysconf(_SC_PHYS_PAGES);
   const long page = sysconf(_SC_PAGESIZE);
-  return pages > 0 && page > 0 ? static_cast<std::size_t>(pages) * static_cast<std::size_t>(page) : 0;
+  return pages > 0 && page > 0 ? static_cast<std::size_t>(pages) * static_cast<std::size_t>(page)
+                               : 0;
 }
 
 #else

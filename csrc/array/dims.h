@@ -26,7 +26,8 @@ class Dims {
     resize(static_cast<int>(last - first));
     std::copy(first, last, begin());
   }
-  // Short lists, nearly all there are, are copied as the block of memory they are: no loop, no call.
+  // Short lists, nearly all there are, are copied as the block of memory they are: no loop, no
+  // call.
   Dims(const Dims& other) {
     if (other.capacity_ > kInline) {
       assign_long(other);

@@ -24,9 +24,7 @@ constexpr const char* name_of(DType dtype) {
 }
 
 constexpr bool is_floating(DType dtype) { return dtype >= DType::kFloat32; }
-constexpr bool is_integer(DType dtype) {
-  return dtype == DType::kInt32 || dtype == DType::kInt64;
-}
+constexpr bool is_integer(DType dtype) { return dtype == DType::kInt32 || dtype == DType::kInt64; }
 
 // NumPy's rule: the smallest type that holds both; an integer with float32 needs float64.
 constexpr DType promote(DType a, DType b) {

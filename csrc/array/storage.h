@@ -7,15 +7,16 @@
 
 namespace wengert {
 
-// One buffer, shared by an array and its views. Counted without atomics: only touched under the GIL.
+// One buffer, shared by an array and its views. Counted without atomics: only touched under the
+// GIL.
 struct Storage {
   std::uint32_t references = 0;
-  std::uint32_t version_ = 0;                // how often it was written to in place
+  std::uint32_t version_ = 0;  // how often it was written to in place
   void* data = nullptr;
-  std::size_t bytes = 0;                     // usable size
-  void (*release)(void* owner) = nullptr;    // for memory that belongs to somebody else
+  std::size_t bytes = 0;                   // usable size
+  void (*release)(void* owner) = nullptr;  // for memory that belongs to somebody else
   void* owner = nullptr;
-  std::uint32_t* shared_version = nullptr;   // the version of the value whose memory this aliases
+  std::uint32_t* shared_version = nullptr;  // the version of the value whose memory this aliases
   bool writable = true;
 
   std::uint32_t version() const { return shared_version ? *shared_version : version_; }
@@ -53,7 +54,8 @@ class StorageRef {
 StorageRef allocate(std::size_t bytes);
 
 // A buffer that belongs to somebody else; `release(owner)` is called when the last user is gone.
-StorageRef borrow(void* data, std::size_t bytes, bool writable, void (*release)(void*), void* owner);
+StorageRef borrow(void* data, std::size_t bytes, bool writable, void (*release)(void*),
+                  void* owner);
 
 // For tests and leak checks. Bytes are what was set aside, which is a little more than asked for;
 // borrowed ones don't count.

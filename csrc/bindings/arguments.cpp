@@ -9,13 +9,14 @@ namespace {
 
 std::string type_name(PyObject* object) { return Py_TYPE(object)->tp_name; }
 
-[[noreturn]] void unexpected(const FunctionRecord& function, const Parameter& parameter, PyObject* object,
-                             const char* expected) {
+[[noreturn]] void unexpected(const FunctionRecord& function, const Parameter& parameter,
+                             PyObject* object, const char* expected) {
   throw TypeError(function.name + ": " + parameter.name + " must be " + expected + ", got a '" +
                   type_name(object) + "'");
 }
 
-std::vector<Value> convert_sequence(const FunctionRecord& function, const Parameter& parameter, PyObject* object) {
+std::vector<Value> convert_sequence(const FunctionRecord& function, const Parameter& parameter,
+                                    PyObject* object) {
   if (is_tensor(object) || !PySequence_Check(object) || PyUnicode_Check(object)) {
     unexpected(function, parameter, object, "a list or tuple of tensors");
   }
@@ -37,11 +38,13 @@ double to_number(const FunctionRecord& function, const Parameter& parameter, PyO
 }
 
 bool to_flag(const FunctionRecord& function, const Parameter& parameter, PyObject* object) {
-  if (!PyBool_Check(object) && !PyLong_Check(object)) unexpected(function, parameter, object, "True or False");
+  if (!PyBool_Check(object) && !PyLong_Check(object))
+    unexpected(function, parameter, object, "True or False");
   return PyObject_IsTrue(object) != 0;
 }
 
-// Exact ints of ordinary size; whatever else may be meant, and all errors, are left to to_integer and to_dims.
+// Exact ints of ordinary size; whatever else may be meant, and all errors, are left to to_integer
+// and to_dims.
 bool plain_integer(PyObject* object, std::int64_t* integer) {
   if (!PyLong_CheckExact(object)) return false;
   int overflow = 0;
@@ -74,10 +77,13 @@ Argument convert(const FunctionRecord& function, const Parameter& parameter, PyO
         argument.value->set(kWeak);
       }
       break;
-    case ArgumentKind::kTensors: argument.values = convert_sequence(function, parameter, object); break;
+    case ArgumentKind::kTensors:
+      argument.values = convert_sequence(function, parameter, object);
+      break;
     case ArgumentKind::kAxis:
     case ArgumentKind::kInt:
-      if (!plain_integer(object, &argument.integer)) argument.integer = to_integer(object, what().c_str());
+      if (!plain_integer(object, &argument.integer))
+        argument.integer = to_integer(object, what().c_str());
       break;
     case ArgumentKind::kAxes:
     case ArgumentKind::kShape:
@@ -103,8 +109,10 @@ std::size_t find_parameter(const FunctionRecord& function, const std::string& ke
     if (const std::size_t i = position(ours); i < parameters.size()) return i;
   }
   std::string known;
-  for (const Parameter& parameter : parameters) known += (known.empty() ? "" : ", ") + parameter.name;
-  throw TypeError(function.name + "() got an unexpected keyword argument '" + keyword + "'; it takes " + known);
+  for (const Parameter& parameter : parameters)
+    known += (known.empty() ? "" : ", ") + parameter.name;
+  throw TypeError(function.name + "() got an unexpected keyword argument '" + keyword +
+                  "'; it takes " + known);
 }
 
 // reshape(x, 2, 3) means reshape(x, (2, 3)).
@@ -127,13 +135,14 @@ Arguments parse_arguments(const FunctionRecord& function, PyObject* const* args,
   if (gathers_integers(function, count)) {
     const auto first = static_cast<Py_ssize_t>(limit) - 1;
     gathered = py::reinterpret_steal<py::object>(checked(PyTuple_New(count - first)));
-    for (Py_ssize_t i = first; i < count; ++i) PyTuple_SET_ITEM(gathered.ptr(), i - first, Py_NewRef(args[i]));
+    for (Py_ssize_t i = first; i < count; ++i)
+      PyTuple_SET_ITEM(gathered.ptr(), i - first, Py_NewRef(args[i]));
     std::copy(args, args + first, given.begin());
     given[limit - 1] = gathered.ptr();
   } else {
     if (count > static_cast<Py_ssize_t>(limit)) {
-      throw TypeError(function.name + "() takes at most " + std::to_string(limit) + " arguments, got " +
-                      std::to_string(count));
+      throw TypeError(function.name + "() takes at most " + std::to_string(limit) +
+                      " arguments, got " + std::to_string(count));
     }
     std::copy(args, args + count, given.begin());
   }
@@ -141,7 +150,8 @@ Arguments parse_arguments(const FunctionRecord& function, PyObject* const* args,
   for (Py_ssize_t i = 0; i < named; ++i) {
     const auto keyword = py::handle(PyTuple_GET_ITEM(keywords, i)).cast<std::string>();
     PyObject*& place = given[find_parameter(function, keyword)];
-    if (place) throw TypeError(function.name + "() got multiple values for argument '" + keyword + "'");
+    if (place)
+      throw TypeError(function.name + "() got multiple values for argument '" + keyword + "'");
     place = args[count + i];
   }
   Arguments arguments;

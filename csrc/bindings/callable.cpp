@@ -11,12 +11,12 @@
 namespace wengert::bindings {
 namespace {
 
-// Callable as a function and, found on the type, as a method: METHOD_DESCRIPTOR spares the bound method.
+// Callable as a function and, found on the type, as a method: METHOD_DESCRIPTOR spares the bound
+// method.
 struct CallableObject {
-  PyObject_HEAD
-  vectorcallfunc call;
-  const Operation* operation;        // elementwise, or
-  const FunctionRecord* function;    // with arguments of its own
+  PyObject_HEAD vectorcallfunc call;
+  const Operation* operation;      // elementwise, or
+  const FunctionRecord* function;  // with arguments of its own
   PyObject* name;
   PyObject* doc;
   PyObject* signature;
@@ -52,9 +52,11 @@ void fill_operand(const Operation& operation, PyObject* object, Operand* operand
 }
 
 // The usual call: one tensor and nothing else.
-PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_t flags, PyObject* keywords);
+PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_t flags,
+                           PyObject* keywords);
 
-PyObject* call_unary(PyObject* callable, PyObject* const* args, std::size_t flags, PyObject* keywords) {
+PyObject* call_unary(PyObject* callable, PyObject* const* args, std::size_t flags,
+                     PyObject* keywords) {
   if (PyVectorcall_NARGS(flags) != 1 || keywords || !is_exact_tensor(args[0])) {
     return call_elementwise(callable, args, flags, keywords);
   }
@@ -68,7 +70,8 @@ PyObject* call_unary(PyObject* callable, PyObject* const* args, std::size_t flag
   });
 }
 
-PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_t flags, PyObject* keywords) {
+PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_t flags,
+                           PyObject* keywords) {
   const CallableObject* self = self_of(callable);
   const Operation& op = *self->operation;
   const Py_ssize_t count = PyVectorcall_NARGS(flags);
@@ -86,7 +89,8 @@ PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_
   });
 }
 
-PyObject* call_in_place(PyObject* callable, PyObject* const* args, std::size_t flags, PyObject* keywords) {
+PyObject* call_in_place(PyObject* callable, PyObject* const* args, std::size_t flags,
+                        PyObject* keywords) {
   const CallableObject* self = self_of(callable);
   const Operation& op = *self->operation;
   return guarded([&]() -> PyObject* {
@@ -107,10 +111,12 @@ PyObject* call_in_place(PyObject* callable, PyObject* const* args, std::size_t f
   });
 }
 
-PyObject* call_function(PyObject* callable, PyObject* const* args, std::size_t flags, PyObject* keywords) {
+PyObject* call_function(PyObject* callable, PyObject* const* args, std::size_t flags,
+                        PyObject* keywords) {
   const FunctionRecord& function = *self_of(callable)->function;
   return guarded([&]() -> PyObject* {
-    const Arguments arguments = parse_arguments(function, args, PyVectorcall_NARGS(flags), keywords);
+    const Arguments arguments =
+        parse_arguments(function, args, PyVectorcall_NARGS(flags), keywords);
     PyObject* source = PyVectorcall_NARGS(flags) > 0 && is_tensor(args[0]) ? args[0] : nullptr;
     if (function.call) {
       Value result = function.call(arguments);
@@ -119,7 +125,8 @@ PyObject* call_function(PyObject* callable, PyObject* const* args, std::size_t f
     const std::vector<Value> results = function.call_many(arguments);
     PyObject* tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(results.size())));
     for (std::size_t i = 0; i < results.size(); ++i) {
-      PyTuple_SET_ITEM(tuple, static_cast<Py_ssize_t>(i), source ? wrap_view(results[i], source) : wrap(results[i]));
+      PyTuple_SET_ITEM(tuple, static_cast<Py_ssize_t>(i),
+                       source ? wrap_view(results[i], source) : wrap(results[i]));
     }
     return tuple;
   });
@@ -136,7 +143,8 @@ PyObject* represent(PyObject* callable) {
 
 PyObject* reduce(PyObject* callable, PyObject*) { return Py_NewRef(self_of(callable)->name); }
 
-PyMethodDef methods[] = {{"__reduce__", reduce, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
+PyMethodDef methods[] = {{"__reduce__", reduce, METH_NOARGS, nullptr},
+                         {nullptr, nullptr, 0, nullptr}};
 
 PyMemberDef members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(CallableObject, call), READONLY, nullptr},
@@ -159,8 +167,8 @@ void create_type(py::module_& module) {
                                 {Py_tp_methods, methods},
                                 {0, nullptr}};
   static PyType_Spec spec = {"wengert._core.Operation", sizeof(CallableObject), 0,
-                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR |
-                                 Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL |
+                                 Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_DISALLOW_INSTANTIATION,
                              slots};
   PyObject* type = checked(PyType_FromSpec(&spec));
   callable_type = reinterpret_cast<PyTypeObject*>(type);
@@ -195,8 +203,9 @@ void set_on_type(const std::string& name, const py::object& callable) {
   if (!py::hasattr(type, name.c_str())) type.attr(name.c_str()) = callable;
 }
 
-void add_names(py::module_& module, const std::string& name, const std::vector<std::string>& aliases,
-               const py::object& callable, bool is_method) {
+void add_names(py::module_& module, const std::string& name,
+               const std::vector<std::string>& aliases, const py::object& callable,
+               bool is_method) {
   std::vector<std::string> names = aliases;
   names.push_back(name);
   for (const std::string& each : names) {

@@ -1,4 +1,5 @@
-// The functions of the module, which are also the methods of Tensor: one Python object per operation.
+// The functions of the module, which are also the methods of Tensor: one Python object per
+// operation.
 #pragma once
 
 #include "bindings/tensor_object.h"

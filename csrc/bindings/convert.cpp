@@ -10,7 +10,6 @@
 namespace wengert::bindings {
 namespace {
 
-
 std::string type_name(PyObject* object) { return Py_TYPE(object)->tp_name; }
 
 // ---- buffers ------------------------------------------------------------------------------------
@@ -19,8 +18,7 @@ struct Buffer {
   Py_buffer view{};
   bool open = false;
   explicit Buffer(PyObject* object) {
-    open = PyObject_CheckBuffer(object) &&
-           PyObject_GetBuffer(object, &view, PyBUF_FULL_RO) == 0;
+    open = PyObject_CheckBuffer(object) && PyObject_GetBuffer(object, &view, PyBUF_FULL_RO) == 0;
     if (!open) PyErr_Clear();
   }
   ~Buffer() {
@@ -46,7 +44,8 @@ std::optional<DType> dtype_of_format(const char* format, Py_ssize_t item) {
   }
 }
 
-// An array over the buffer's memory, which the caller keeps alive. Null storage if it cannot be described.
+// An array over the buffer's memory, which the caller keeps alive. Null storage if it cannot be
+// described.
 std::optional<Array> array_over(const Py_buffer& view) {
   const auto dtype = dtype_of_format(view.format, view.itemsize);
   if (!dtype || view.ndim > Dims::kMax) return std::nullopt;
@@ -68,7 +67,8 @@ std::optional<Array> array_over(const Py_buffer& view) {
 py::object numpy() { return py::module_::import("numpy"); }
 
 bool is_array_like(PyObject* object) {
-  return PyObject_HasAttrString(object, "__array__") || PyObject_HasAttrString(object, "__array_interface__");
+  return PyObject_HasAttrString(object, "__array__") ||
+         PyObject_HasAttrString(object, "__array_interface__");
 }
 
 // Other dtypes become the nearest of ours; what has none is an error.
@@ -77,10 +77,14 @@ py::object as_supported_array(PyObject* object) {
   const auto kind = array.attr("dtype").attr("kind").cast<std::string>();
   const auto item = array.attr("dtype").attr("itemsize").cast<int>();
   const char* target = nullptr;
-  if (kind == "b") target = "bool";
-  else if ((kind == "i" || kind == "u") && item <= 2) target = "int32";
-  else if (kind == "i" || (kind == "u" && item < 8)) target = item == 4 && kind == "i" ? "int32" : "int64";
-  else if (kind == "f") target = item <= 4 ? "float32" : "float64";
+  if (kind == "b")
+    target = "bool";
+  else if ((kind == "i" || kind == "u") && item <= 2)
+    target = "int32";
+  else if (kind == "i" || (kind == "u" && item < 8))
+    target = item == 4 && kind == "i" ? "int32" : "int64";
+  else if (kind == "f")
+    target = item <= 4 ? "float32" : "float64";
   if (!target) {
     throw TypeError("tensor: cannot make a tensor of an array of dtype " +
                     py::str(array.attr("dtype")).cast<std::string>() +
@@ -105,7 +109,9 @@ Array copy_from_array_like(PyObject* object) {
 
 // ---- nested sequences ---------------------------------------------------------------------------
 
-bool is_sequence(PyObject* object) { return PyList_Check(object) || PyTuple_Check(object) || PyRange_Check(object); }
+bool is_sequence(PyObject* object) {
+  return PyList_Check(object) || PyTuple_Check(object) || PyRange_Check(object);
+}
 
 class SequenceReader {
  public:
@@ -119,7 +125,8 @@ class SequenceReader {
   void find_shape(PyObject* object) {
     py::object level = py::reinterpret_borrow<py::object>(object);
     while (is_sequence(level.ptr())) {
-      if (shape_.size() >= Dims::kMax) throw std::invalid_argument("tensor: data is nested more than 64 levels deep");
+      if (shape_.size() >= Dims::kMax)
+        throw std::invalid_argument("tensor: data is nested more than 64 levels deep");
       const auto size = PySequence_Size(level.ptr());
       shape_.push_back(size);
       if (size == 0) return;
@@ -132,9 +139,9 @@ class SequenceReader {
   }
 
   [[noreturn]] void ragged(Py_ssize_t found, int depth) {
-    throw std::invalid_argument("tensor: ragged nested sequence, expected " + std::to_string(shape_[depth]) +
-                                " elements at depth " + std::to_string(depth) + ", found " +
-                                std::to_string(found));
+    throw std::invalid_argument("tensor: ragged nested sequence, expected " +
+                                std::to_string(shape_[depth]) + " elements at depth " +
+                                std::to_string(depth) + ", found " + std::to_string(found));
   }
 
   void fill(PyObject* object, int depth) {
@@ -179,7 +186,8 @@ class SequenceReader {
     const Value value = to_value(object);
     if (value.requires_grad()) {
       throw std::invalid_argument(
-          "tensor: an element of the data requires grad, and its gradient would be lost; use stack() "
+          "tensor: an element of the data requires grad, and its gradient would be lost; use "
+          "stack() "
           "to build on it, or detach() it");
     }
     return value;
@@ -188,13 +196,15 @@ class SequenceReader {
   void add_array(const Value& value) {
     if (!(value.shape() == inner_)) {
       throw std::invalid_argument("tensor: ragged nested sequence, expected elements of shape " +
-                                  inner_.to_string() + ", found one of shape " + value.shape().to_string());
+                                  inner_.to_string() + ", found one of shape " +
+                                  value.shape().to_string());
     }
     note(value.dtype(), false);
     const Array doubles = contiguous(cast(value.array(), DType::kFloat64));
     const Array integers = contiguous(cast(value.array(), DType::kInt64));
     numbers_.insert(numbers_.end(), doubles.as<double>(), doubles.as<double>() + doubles.size());
-    integers_.insert(integers_.end(), integers.as<std::int64_t>(), integers.as<std::int64_t>() + integers.size());
+    integers_.insert(integers_.end(), integers.as<std::int64_t>(),
+                     integers.as<std::int64_t>() + integers.size());
   }
 
   void note(DType dtype, bool python_number) {
@@ -229,16 +239,21 @@ class SequenceReader {
 Value number_value(PyObject* object) {
   if (PyFloat_Check(object)) return make_scalar(PyFloat_AS_DOUBLE(object));
   Array array = empty(PyBool_Check(object) ? DType::kBool : DType::kInt64, Dims{});
-  if (PyBool_Check(object)) *array.as<bool>() = object == Py_True;
-  else *array.as<std::int64_t>() = to_integer(object, "tensor");
+  if (PyBool_Check(object))
+    *array.as<bool>() = object == Py_True;
+  else
+    *array.as<std::int64_t>() = to_integer(object, "tensor");
   return make_array(std::move(array));
 }
 
 template <class T>
 PyObject* to_python(T x) {
-  if constexpr (std::is_same_v<T, bool>) return PyBool_FromLong(x);
-  else if constexpr (std::is_integral_v<T>) return PyLong_FromLongLong(x);
-  else return PyFloat_FromDouble(static_cast<double>(x));
+  if constexpr (std::is_same_v<T, bool>)
+    return PyBool_FromLong(x);
+  else if constexpr (std::is_integral_v<T>)
+    return PyLong_FromLongLong(x);
+  else
+    return PyFloat_FromDouble(static_cast<double>(x));
 }
 
 template <class T>
@@ -336,7 +351,8 @@ Value shared_value(PyObject* object) {
     const py::object dtype = py::getattr(py::handle(object), "dtype", py::none());
     throw TypeError("from_numpy: cannot share the memory of a '" + type_name(object) + "'" +
                     (dtype.is_none() ? "" : " of dtype " + py::str(dtype).cast<std::string>()) +
-                    "; expected an aligned array of bool, int32, int64, float32 or float64: tensor() copies others");
+                    "; expected an aligned array of bool, int32, int64, float32 or float64: "
+                    "tensor() copies others");
   }
   const bool writable = !buffer->view.readonly;
   const auto bytes = static_cast<std::size_t>(buffer->view.len);
@@ -355,9 +371,10 @@ Value cast_to(Value value, DType dtype) { return cast(value, dtype); }
 
 void require_floating(const Value& value, const char* what) {
   if (is_floating(value.dtype())) return;
-  throw std::runtime_error(std::string(what) +
-                           ": only Tensors of floating point dtype can require gradients, this one has dtype " +
-                           name_of(value.dtype()) + "; use dtype=float64 (or write 1.0 instead of 1)");
+  throw std::runtime_error(
+      std::string(what) +
+      ": only Tensors of floating point dtype can require gradients, this one has dtype " +
+      name_of(value.dtype()) + "; use dtype=float64 (or write 1.0 instead of 1)");
 }
 
 // ---- to Python ----------------------------------------------------------------------------------
@@ -374,7 +391,8 @@ std::int64_t to_integer(PyObject* object, const char* what) {
     PyErr_Clear();
     PyErr_SetString(PyExc_OverflowError,
                     (std::string(what) + ": the integer " + py::str(index).cast<std::string>() +
-                     " does not fit into int64; write it as a float").c_str());
+                     " does not fit into int64; write it as a float")
+                        .c_str());
     throw py::error_already_set();
   }
   return value;

@@ -8,8 +8,9 @@
 
 namespace wengert::bindings {
 
-// An operand of an elementwise operation: a tensor, a number, or something with a buffer or __array__ (`keep`
-// then owns the value). False if it is none of these; throws if it is one but cannot be used.
+// An operand of an elementwise operation: a tensor, a number, or something with a buffer or
+// __array__ (`keep` then owns the value). False if it is none of these; throws if it is one but
+// cannot be used.
 bool to_operand(PyObject* object, Operand* operand, Value* keep);
 
 // A value from anything `tensor` takes. Tensors give their own node.

@@ -27,8 +27,10 @@ DType to_dtype(PyObject* object) {
       if (!error.matches(PyExc_TypeError)) throw;
     }
   }
-  static const std::pair<const char*, DType> others[] = {
-      {"float", DType::kFloat64}, {"double", DType::kFloat64}, {"int", DType::kInt64}, {"long", DType::kInt64}};
+  static const std::pair<const char*, DType> others[] = {{"float", DType::kFloat64},
+                                                         {"double", DType::kFloat64},
+                                                         {"int", DType::kInt64},
+                                                         {"long", DType::kInt64}};
   for (int i = 0; i < kDTypes; ++i) {
     if (name == name_of(static_cast<DType>(i))) return static_cast<DType>(i);
   }
@@ -60,17 +62,24 @@ bool same_dtype(const DTypeObject& self, const py::object& other) {
 }  // namespace
 
 void add_dtypes(py::module_& module) {
-  py::class_<DTypeObject>(module, "DType", "The type of a tensor's elements; equal to NumPy's of that name.")
+  py::class_<DTypeObject>(module, "DType",
+                          "The type of a tensor's elements; equal to NumPy's of that name.")
       .def_property_readonly("name", [](const DTypeObject& self) { return name_of(self.dtype); })
-      .def_property_readonly("itemsize", [](const DTypeObject& self) { return item_size(self.dtype); })
-      .def_property_readonly("is_floating_point", [](const DTypeObject& self) { return is_floating(self.dtype); })
-      .def_property_readonly("dtype",
-                             [](const DTypeObject& self) { return numpy().attr("dtype")(name_of(self.dtype)); })
+      .def_property_readonly("itemsize",
+                             [](const DTypeObject& self) { return item_size(self.dtype); })
+      .def_property_readonly("is_floating_point",
+                             [](const DTypeObject& self) { return is_floating(self.dtype); })
+      .def_property_readonly(
+          "dtype",
+          [](const DTypeObject& self) { return numpy().attr("dtype")(name_of(self.dtype)); })
       .def("__eq__", same_dtype)
-      .def("__ne__", [](const DTypeObject& self, const py::object& other) { return !same_dtype(self, other); })
-      .def("__hash__", [](const DTypeObject& self) { return py::hash(py::str(name_of(self.dtype))); })
+      .def("__ne__", [](const DTypeObject& self,
+                        const py::object& other) { return !same_dtype(self, other); })
+      .def("__hash__",
+           [](const DTypeObject& self) { return py::hash(py::str(name_of(self.dtype))); })
       .def("__reduce__", [](const DTypeObject& self) { return std::string(name_of(self.dtype)); })
-      .def("__repr__", [](const DTypeObject& self) { return std::string("wengert.") + name_of(self.dtype); });
+      .def("__repr__",
+           [](const DTypeObject& self) { return std::string("wengert.") + name_of(self.dtype); });
   for (int i = 0; i < kDTypes; ++i) {
     const auto dtype = static_cast<DType>(i);
     dtype_objects[i] = py::cast(DTypeObject{dtype}).release().ptr();

@@ -18,8 +18,10 @@ auto guarded(F&& f) -> decltype(f()) {
     return f();
   } catch (...) {
     set_python_error();
-    if constexpr (std::is_pointer_v<Result>) return nullptr;
-    else return Result(-1);
+    if constexpr (std::is_pointer_v<Result>)
+      return nullptr;
+    else
+      return Result(-1);
   }
 }
 

@@ -56,14 +56,16 @@ py::tuple next_functions(const GraphNode& self) {
   py::list next;
   Node* node = self.value.get();
   for (std::uint32_t i = 0; !node->is_leaf() && i < node->input_count; ++i) {
-    if (is_tracked(node, i)) next.append(py::make_tuple(GraphNode{Value(node->input(i))}, 0));
-    else next.append(py::make_tuple(py::none(), 0));
+    if (is_tracked(node, i))
+      next.append(py::make_tuple(GraphNode{Value(node->input(i))}, 0));
+    else
+      next.append(py::make_tuple(py::none(), 0));
   }
   return next;
 }
 
-// d(result) / d(input) for each input; None where the operation is not elementwise or the input is not part
-// of the graph.
+// d(result) / d(input) for each input; None where the operation is not elementwise or the input is
+// not part of the graph.
 py::list local_derivatives(const GraphNode& self) {
   py::list result;
   Node* node = self.value.get();
@@ -120,28 +122,38 @@ PyObject* graph_node_or_none(const Value& value) {
 
 void add_graph_node(py::module_& module) {
   py::class_<GraphNode>(module, "Node", "A node of the graph: a value and how it was computed.")
-      .def("name", [](const GraphNode& self) { return backward_name(self.value.get()); },
-           "The name of its backward rule, as PyTorch spells such names.")
-      .def_property_readonly("operation", [](const GraphNode& self) { return name_of_operation(self.value.get()); },
-                             "The name of the operation; 'leaf' if there was none.")
-      .def_property_readonly("tensor", [](const GraphNode& self) { return tensor_of(self.value); },
-                             "The value, as a tensor.")
+      .def(
+          "name", [](const GraphNode& self) { return backward_name(self.value.get()); },
+          "The name of its backward rule, as PyTorch spells such names.")
+      .def_property_readonly(
+          "operation", [](const GraphNode& self) { return name_of_operation(self.value.get()); },
+          "The name of the operation; 'leaf' if there was none.")
+      .def_property_readonly(
+          "tensor", [](const GraphNode& self) { return tensor_of(self.value); },
+          "The value, as a tensor.")
       .def_property_readonly("inputs", inputs_of, "The tensors it was computed from.")
-      .def_property_readonly("next_functions", next_functions, "The nodes of the inputs, as PyTorch gives them.")
-      .def_property_readonly("local_derivatives", local_derivatives,
-                             "The derivative with respect to each input, if the operation is elementwise.")
+      .def_property_readonly("next_functions", next_functions,
+                             "The nodes of the inputs, as PyTorch gives them.")
+      .def_property_readonly(
+          "local_derivatives", local_derivatives,
+          "The derivative with respect to each input, if the operation is elementwise.")
       .def_property_readonly("variable", variable, "The leaf, for a leaf's node.")
       .def_property_readonly("is_leaf", [](const GraphNode& self) { return self.value->is_leaf(); })
-      .def("__eq__", [](const GraphNode& a, const py::object& b) {
-        return py::isinstance<GraphNode>(b) && b.cast<const GraphNode&>().value.get() == a.value.get();
-      })
-      .def("__hash__", [](const GraphNode& self) { return reinterpret_cast<std::intptr_t>(self.value.get()); })
-      .def("__repr__", [](const GraphNode& self) { return "<" + backward_name(self.value.get()) + ">"; });
+      .def("__eq__",
+           [](const GraphNode& a, const py::object& b) {
+             return py::isinstance<GraphNode>(b) &&
+                    b.cast<const GraphNode&>().value.get() == a.value.get();
+           })
+      .def("__hash__",
+           [](const GraphNode& self) { return reinterpret_cast<std::intptr_t>(self.value.get()); })
+      .def("__repr__",
+           [](const GraphNode& self) { return "<" + backward_name(self.value.get()) + ">"; });
   module.def("topological_order", order, py::arg("outputs"),
              "The nodes from which the outputs were computed, each before its inputs.");
   module.def("depends_on_others", depends_on_others, py::arg("output"), py::arg("inputs"),
              "Whether leaves other than the inputs went into the output.");
-  module.def("node_of", node_of_tensor, py::arg("tensor"), "The node of any tensor, leaves included.");
+  module.def("node_of", node_of_tensor, py::arg("tensor"),
+             "The node of any tensor, leaves included.");
 }
 
 }  // namespace wengert::bindings

@@ -5,7 +5,8 @@
 
 namespace wengert::bindings {
 
-// What `grad_fn` gives: a view of one node, equal to others of the same node. None for tensors without history.
+// What `grad_fn` gives: a view of one node, equal to others of the same node. None for tensors
+// without history.
 PyObject* graph_node_or_none(const Value& value);
 
 void add_graph_node(py::module_& module);

@@ -15,8 +15,9 @@ std::string described(PyObject* self, const char* name) {
 
 void check_fits(const Value& target, const Value& result, const char* name) {
   if (!(result.shape() == target.shape())) {
-    throw std::runtime_error(std::string(name) + ": output with shape " + target.shape().to_string() +
-                             " doesn't match the broadcast shape " + result.shape().to_string() +
+    throw std::runtime_error(std::string(name) + ": output with shape " +
+                             target.shape().to_string() + " doesn't match the broadcast shape " +
+                             result.shape().to_string() +
                              "; in-place operations cannot change the shape");
   }
   const auto kind = [](DType dtype) { return is_floating(dtype) ? 2 : is_integer(dtype) ? 1 : 0; };
@@ -31,38 +32,45 @@ void check_writable(const Value& target, const char* name) {
   if (target->is_inline()) return;
   const Array& array = target->as_array()->array;
   if (!array.is_non_overlapping()) {
-    throw std::runtime_error(std::string(name) + " on a tensor of shape " + array.shape.to_string() +
-                             ": unsupported operation: more than one element of the written-to tensor refers to a "
-                             "single memory location. Please clone() the tensor before performing the operation.");
+    throw std::runtime_error(
+        std::string(name) + " on a tensor of shape " + array.shape.to_string() +
+        ": unsupported operation: more than one element of the written-to tensor refers to a "
+        "single memory location. Please clone() the tensor before performing the operation.");
   }
   if (array.storage->writable) return;
-  throw std::invalid_argument(std::string(name) + ": the tensor shares read-only memory; clone() it first");
+  throw std::invalid_argument(std::string(name) +
+                              ": the tensor shares read-only memory; clone() it first");
 }
 
 // What must hold for a write that is recorded.
 void check_recorded(PyObject* self, const char* name) {
   const Node* node = node_of(self);
   if (node->is_leaf() && node->requires_grad()) {
-    throw std::runtime_error("a leaf Variable that requires grad is being used in an in-place operation: " +
-                             described(self, name) + "; update it under no_grad(), or work on a copy (clone())");
+    throw std::runtime_error(
+        "a leaf Variable that requires grad is being used in an in-place operation: " +
+        described(self, name) + "; update it under no_grad(), or work on a copy (clone())");
   }
   const ViewOf* view = object_of(self)->view;
   if (!view) return;
   const Node* base = node_of(view->base);
   if (base->is_leaf() && base->requires_grad()) {
-    throw std::runtime_error("a view of a leaf Variable that requires grad is being used in an in-place operation: " +
-                             described(self, name) + "; update it under no_grad(), or work on a copy (clone())");
+    throw std::runtime_error(
+        "a view of a leaf Variable that requires grad is being used in an in-place operation: " +
+        described(self, name) + "; update it under no_grad(), or work on a copy (clone())");
   }
   if (view->made_without_grad) {
-    throw std::runtime_error("A view was created in no_grad mode and is being modified inplace with grad mode enabled: " +
-                             described(self, name) + "; make the view outside no_grad()");
+    throw std::runtime_error(
+        "A view was created in no_grad mode and is being modified inplace with grad mode "
+        "enabled: " +
+        described(self, name) + "; make the view outside no_grad()");
   }
 }
 
 // The value with the memory of `array`, which holds the same elements.
 Value in_memory(Value value, const Array& array) {
   if (const int level = level_of(value.get())) {
-    return make_dual(in_memory(primal_at(value.get(), level), array), tangent_at(value.get(), level), level);
+    return make_dual(in_memory(primal_at(value.get(), level), array),
+                     tangent_at(value.get(), level), level);
   }
   // A value that somebody else holds too (a cast that was none) must keep its own.
   const Value own = value->references == 1 ? value : apply(operation("positive"), value);
@@ -73,7 +81,8 @@ Value in_memory(Value value, const Array& array) {
   return own;
 }
 
-// `result` has the tensor's memory: it takes the tensor's place, and if that is a view, its owner changes too.
+// `result` has the tensor's memory: it takes the tensor's place, and if that is a view, its owner
+// changes too.
 void take_place(PyObject* self, const Value& result) {
   ViewOf* view = object_of(self)->view;
   if (!view) {
@@ -86,9 +95,9 @@ void take_place(PyObject* self, const Value& result) {
   rebind(self, strided_view(view->base_node, array));
 }
 
-// Note [Saved before a write]: a value that an earlier operation saved counts as changed from now on, and its
-// backward pass will say so. The operation that writes may need the old value itself (x *= w does): it keeps it,
-// and is the only one whose record allows for the new version.
+// Note [Saved before a write]: a value that an earlier operation saved counts as changed from now
+// on, and its backward pass will say so. The operation that writes may need the old value itself (x
+// *= w does): it keeps it, and is the only one whose record allows for the new version.
 void keep_for(const Value& result, const Value& target, bool memory_is_reused) {
   std::uint32_t uses = 0;
   for (std::uint32_t i = 0; i < 2 && i < result->input_count && !result->is_leaf(); ++i) {
@@ -127,7 +136,8 @@ void write_recorded(PyObject* self, const Value& target, Value result, const cha
   take_place(self, result);
 }
 
-// Where nobody else sees either buffer the new one replaces the old one, which is then not touched again.
+// Where nobody else sees either buffer the new one replaces the old one, which is then not touched
+// again.
 bool take_over(Array& array, const Value& result) {
   const Storage& before = *array.storage.get();
   if (before.references != 1 || before.release || before.shared_version || !is_sole_owner(result) ||
@@ -149,7 +159,8 @@ void write_in_place(PyObject* self, Value result, const char* name) {
   check_fits(target, result, name);
   check_writable(target, name);
   const bool dual = target->has(kDual) || result->has(kDual);
-  const bool recorded = dual || result.requires_grad() || (thread_state.grad_enabled && target.requires_grad());
+  const bool recorded =
+      dual || result.requires_grad() || (thread_state.grad_enabled && target.requires_grad());
   result = cast(result, target.dtype());
   if (recorded) {
     write_recorded(self, target, std::move(result), name);
@@ -167,11 +178,13 @@ void assign_in_place(PyObject* self, const std::vector<IndexItem>& items, const 
   const Value target = value_of(self);
   check_writable(target, "setitem");
   if (is_floating(given.dtype()) && !is_floating(target.dtype()) && given.requires_grad()) {
-    throw TypeError(std::string("setitem: a value that requires grad cannot be written to a tensor of dtype ") +
-                    name_of(target.dtype()));
+    throw TypeError(
+        std::string("setitem: a value that requires grad cannot be written to a tensor of dtype ") +
+        name_of(target.dtype()));
   }
   const bool dual = target->has(kDual) || given->has(kDual);
-  const bool recorded = dual || (thread_state.grad_enabled && (target.requires_grad() || given.requires_grad()));
+  const bool recorded =
+      dual || (thread_state.grad_enabled && (target.requires_grad() || given.requires_grad()));
   if (!recorded) {
     const Array array = target.array();
     assign(array, items, given.array());
@@ -181,7 +194,8 @@ void assign_in_place(PyObject* self, const std::vector<IndexItem>& items, const 
   check_recorded(self, "setitem");
   const Value value = cast(given, target.dtype());
   if (dual && target->is_inline()) {
-    throw std::runtime_error("setitem: a 0-d tensor with a tangent cannot be written to; compute a new one");
+    throw std::runtime_error(
+        "setitem: a 0-d tensor with a tangent cannot be written to; compute a new one");
   }
   const Array array = target->is_inline() ? copy_of(target.array()) : target.array();
   assign(array, items, value.array());

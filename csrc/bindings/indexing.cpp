@@ -13,7 +13,8 @@ std::optional<std::int64_t> bound(PyObject* object) {
   const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(object));
   if (!index) {
     PyErr_Clear();
-    throw TypeError("slice indices must be integers or None, got a '" + std::string(Py_TYPE(object)->tp_name) + "'");
+    throw TypeError("slice indices must be integers or None, got a '" +
+                    std::string(Py_TYPE(object)->tp_name) + "'");
   }
   value = PyNumber_AsSsize_t(index.ptr(), nullptr);  // saturates, as slices do
   return value;
@@ -28,18 +29,21 @@ IndexItem array_item(PyObject* object) {
     item.array = cast(item.array, DType::kInt64);
   }
   if (is_floating(item.array.dtype)) {
-    throw std::out_of_range(std::string("tensors used as indices must be of integer or boolean type, got ") +
-                            name_of(item.array.dtype));
+    throw std::out_of_range(
+        std::string("tensors used as indices must be of integer or boolean type, got ") +
+        name_of(item.array.dtype));
   }
   if (item.array.dtype == DType::kBool && item.array.ndim() == 0) {
-    throw std::out_of_range("a single True or False is not supported as an index; use None to add an axis");
+    throw std::out_of_range(
+        "a single True or False is not supported as an index; use None to add an axis");
   }
   return item;
 }
 
 IndexItem item_of(PyObject* object) {
   IndexItem item;
-  if (PyLong_CheckExact(object)) {  // before the questions below, which cost more than indexing does
+  if (PyLong_CheckExact(
+          object)) {  // before the questions below, which cost more than indexing does
     item.kind = IndexItem::kInteger;
     item.integer = to_integer(object, "index");
   } else if (PySlice_Check(object)) {
@@ -51,7 +55,8 @@ IndexItem item_of(PyObject* object) {
     item.kind = IndexItem::kNewAxis;
   } else if (object == Py_Ellipsis) {
     item.kind = IndexItem::kEllipsis;
-  } else if (is_tensor(object) || PyList_Check(object) || PyTuple_Check(object) || PyBool_Check(object)) {
+  } else if (is_tensor(object) || PyList_Check(object) || PyTuple_Check(object) ||
+             PyBool_Check(object)) {
     item = array_item(object);
     if (is_tensor(object) && item.array.ndim() == 0) {
       item.kind = IndexItem::kInteger;
@@ -67,8 +72,10 @@ IndexItem item_of(PyObject* object) {
       item.integer = to_integer(object, "index");
     }
   } else {
-    throw std::out_of_range("only integers, slices, ellipsis (...), None and integer or boolean arrays are valid "
-                            "indices, got a '" + std::string(Py_TYPE(object)->tp_name) + "'");
+    throw std::out_of_range(
+        "only integers, slices, ellipsis (...), None and integer or boolean arrays are valid "
+        "indices, got a '" +
+        std::string(Py_TYPE(object)->tp_name) + "'");
   }
   return item;
 }
@@ -80,7 +87,8 @@ std::vector<IndexItem> items_of(PyObject* key) {
     return items;
   }
   items.reserve(static_cast<std::size_t>(PyTuple_GET_SIZE(key)));
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i) items.push_back(item_of(PyTuple_GET_ITEM(key, i)));
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i)
+    items.push_back(item_of(PyTuple_GET_ITEM(key, i)));
   return items;
 }
 

@@ -31,7 +31,8 @@ py::dict describe(const Operation& op) {
 
 py::list describe_operations() {
   py::list records;
-  for (int i = 1; i < operation_count(); ++i) records.append(describe(operation(static_cast<std::uint16_t>(i))));
+  for (int i = 1; i < operation_count(); ++i)
+    records.append(describe(operation(static_cast<std::uint16_t>(i))));
   return records;
 }
 
@@ -58,7 +59,8 @@ py::dict parameter_aliases() {
 
 // Large products go to NumPy's BLAS, which is tuned for the machine.
 bool multiply_with_numpy(const Array& a, const Array& b, const Array& out) {
-  static PyObject* numpy_matmul = py::object(py::module_::import("numpy").attr("matmul")).release().ptr();
+  static PyObject* numpy_matmul =
+      py::object(py::module_::import("numpy").attr("matmul")).release().ptr();
   const py::object result = to_numpy(out);
   const py::handle multiply(numpy_matmul);
   multiply(to_numpy(a), to_numpy(b), py::arg("out") = result);
@@ -77,19 +79,22 @@ PyObject** place_of(PyObject* name, PyObject** places) {
 Value tensor_from_stack(PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
   PyObject* places[3] = {nullptr, nullptr, nullptr};
   const Py_ssize_t named = keywords ? PyTuple_GET_SIZE(keywords) : 0;
-  if (count > 3) throw TypeError("tensor() takes at most 3 arguments, got " + std::to_string(count + named));
+  if (count > 3)
+    throw TypeError("tensor() takes at most 3 arguments, got " + std::to_string(count + named));
   std::copy(args, args + count, places);
   for (Py_ssize_t i = 0; i < named; ++i) {
     PyObject* name = PyTuple_GET_ITEM(keywords, i);
     PyObject** place = place_of(name, places);
     if (!place || *place) {
-      throw TypeError(std::string("tensor() got ") + (place ? "multiple values for" : "an unexpected keyword") +
-                      " argument '" + py::handle(name).cast<std::string>() + "'");
+      throw TypeError(std::string("tensor() got ") +
+                      (place ? "multiple values for" : "an unexpected keyword") + " argument '" +
+                      py::handle(name).cast<std::string>() + "'");
     }
     *place = args[count + i];
   }
   if (!places[0]) throw TypeError("tensor() missing required argument 'data'");
-  return new_tensor_value(places[0], places[1] ? places[1] : Py_None, places[2] ? places[2] : Py_False);
+  return new_tensor_value(places[0], places[1] ? places[1] : Py_None,
+                          places[2] ? places[2] : Py_False);
 }
 
 PyObject* make_tensor(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
@@ -111,29 +116,38 @@ const char kTensorDoc[] =
     "        [3. , 4.5]])";
 
 PyMethodDef functions_of_module[] = {
-    {"tensor", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(make_tensor)), METH_FASTCALL | METH_KEYWORDS,
-     kTensorDoc},
+    {"tensor", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(make_tensor)),
+     METH_FASTCALL | METH_KEYWORDS, kTensorDoc},
     {nullptr, nullptr, 0, nullptr}};
 
 void add_state(py::module_& module) {
   if (PyModule_AddFunctions(module.ptr(), functions_of_module) != 0) throw py::error_already_set();
-  module.def("is_grad_enabled", [] { return thread_state.grad_enabled; }, "Whether operations are recorded in this thread.");
-  module.def("set_grad_enabled", [](bool enabled) { return std::exchange(thread_state.grad_enabled, enabled); },
-             py::arg("enabled"), "Sets it, and returns what it was.");
-  module.def("set_error_mode",
-             [](int mode) { return std::exchange(thread_state.error_mode, static_cast<std::uint8_t>(mode)); },
-             py::arg("mode"));
+  module.def(
+      "is_grad_enabled", [] { return thread_state.grad_enabled; },
+      "Whether operations are recorded in this thread.");
+  module.def(
+      "set_grad_enabled",
+      [](bool enabled) { return std::exchange(thread_state.grad_enabled, enabled); },
+      py::arg("enabled"), "Sets it, and returns what it was.");
+  module.def(
+      "set_error_mode",
+      [](int mode) {
+        return std::exchange(thread_state.error_mode, static_cast<std::uint8_t>(mode));
+      },
+      py::arg("mode"));
   module.def("set_num_threads", set_num_threads, py::arg("count"));
   module.def("num_threads", num_threads);
 }
 
 void add_forward_mode(py::module_& module) {
   module.def("make_dual", [](const py::object& primal, const py::object& tangent, int level) {
-    return py::reinterpret_steal<py::object>(wrap(make_dual(value_of(primal.ptr()), value_of(tangent.ptr()), level)));
+    return py::reinterpret_steal<py::object>(
+        wrap(make_dual(value_of(primal.ptr()), value_of(tangent.ptr()), level)));
   });
   module.def("unpack_dual", [](const py::object& tensor, int level) -> py::tuple {
     const Value value = value_of(tensor.ptr());
-    if (!value->has(kDual) || value->extra->level != level) return py::make_tuple(tensor, py::none());
+    if (!value->has(kDual) || value->extra->level != level)
+      return py::make_tuple(tensor, py::none());
     return py::make_tuple(py::reinterpret_steal<py::object>(wrap(value->extra->primal)),
                           py::reinterpret_steal<py::object>(wrap(value->extra->tangent)));
   });
@@ -141,17 +155,21 @@ void add_forward_mode(py::module_& module) {
 }
 
 void add_debugging(py::module_& module) {
-  module.def("live_objects", [] {
-    const NodeCounts nodes = node_counts();
-    const StorageCounts storages = storage_counts();
-    py::dict counts;
-    counts["scalar_nodes"] = nodes.scalar_nodes;
-    counts["array_nodes"] = nodes.array_nodes;
-    counts["storages"] = storages.live_storages;
-    counts["bytes"] = storages.live_bytes;
-    return counts;
-  }, "Counts of nodes, buffers and bytes alive: for finding leaks.");
-  module.def("release_cached_memory", release_cached_storage, "Gives memory kept for reuse back to the system.");
+  module.def(
+      "live_objects",
+      [] {
+        const NodeCounts nodes = node_counts();
+        const StorageCounts storages = storage_counts();
+        py::dict counts;
+        counts["scalar_nodes"] = nodes.scalar_nodes;
+        counts["array_nodes"] = nodes.array_nodes;
+        counts["storages"] = storages.live_storages;
+        counts["bytes"] = storages.live_bytes;
+        return counts;
+      },
+      "Counts of nodes, buffers and bytes alive: for finding leaks.");
+  module.def("release_cached_memory", release_cached_storage,
+             "Gives memory kept for reuse back to the system.");
 }
 
 }  // namespace
@@ -178,15 +196,19 @@ PYBIND11_MODULE(_core, module) {
   create_tensor_type(module);
   add_graph_node(module);
   add_callables(module);
-  for (int i = 0; i < kDTypes; ++i) module.attr("__all__").cast<py::list>().append(name_of(static_cast<DType>(i)));
+  for (int i = 0; i < kDTypes; ++i)
+    module.attr("__all__").cast<py::list>().append(name_of(static_cast<DType>(i)));
   module.attr("__version__") = WENGERT_VERSION;
   add_autograd(module);
   add_state(module);
   add_forward_mode(module);
   add_debugging(module);
-  module.def("from_numpy", [](const py::object& array) {
-    return py::reinterpret_steal<py::object>(wrap(shared_value(array.ptr())));
-  }, py::arg("array"), "A tensor that shares the memory of an array.");
+  module.def(
+      "from_numpy",
+      [](const py::object& array) {
+        return py::reinterpret_steal<py::object>(wrap(shared_value(array.ptr())));
+      },
+      py::arg("array"), "A tensor that shares the memory of an array.");
   module.def("operations", describe_operations);
   module.def("functions", describe_functions);
   module.def("parameter_aliases", parameter_aliases);

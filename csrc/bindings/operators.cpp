@@ -1,5 +1,5 @@
-// The operators of Tensor as C type slots. Note [Slots]: a slot that looks at two types and calls the engine
-// costs about what a float's does; a bound method costs ten times as much.
+// The operators of Tensor as C type slots. Note [Slots]: a slot that looks at two types and calls
+// the engine costs about what a float's does; a bound method costs ten times as much.
 #include "bindings/convert.h"
 #include "bindings/in_place.h"
 #include "bindings/tensor_object.h"
@@ -14,8 +14,8 @@ struct Named {
 };
 constexpr Named kAdd{"add"}, kSubtract{"subtract"}, kMultiply{"multiply"}, kDivide{"divide"},
     kFloorDivide{"floor_divide"}, kRemainder{"remainder"}, kPower{"power"}, kAnd{"bitwise_and"},
-    kOr{"bitwise_or"}, kXor{"bitwise_xor"}, kNegative{"negative"}, kPositive{"positive"}, kAbs{"abs"},
-    kInvert{"invert"}, kSquare{"square"};
+    kOr{"bitwise_or"}, kXor{"bitwise_xor"}, kNegative{"negative"}, kPositive{"positive"},
+    kAbs{"abs"}, kInvert{"invert"}, kSquare{"square"};
 
 template <const Named& kName>
 [[gnu::always_inline]] inline const Operation& the() {
@@ -80,7 +80,8 @@ PyObject* unary_slot(PyObject* a) {
   const Operation& op = the<kName>();
   return guarded([&] {
     Node* node = node_of(a);
-    if (op.scalar1 && is_plain_scalar(node) && thread_state.error_mode == 0) return wrap_new(apply_scalar(op, node, node->value));
+    if (op.scalar1 && is_plain_scalar(node) && thread_state.error_mode == 0)
+      return wrap_new(apply_scalar(op, node, node->value));
     return wrap(apply(op, Operand(node)));
   });
 }
@@ -156,8 +157,10 @@ PyObject* divmod_slot(PyObject* a, PyObject* b) {
 Array only_element(PyObject* self, const char* what) {
   const Value value = value_of(self);
   if (value.size() != 1) {
-    throw std::invalid_argument(std::string(what) + ": only one-element tensors can be converted to Python scalars, "
-                                "this one has shape " + value.shape().to_string());
+    throw std::invalid_argument(std::string(what) +
+                                ": only one-element tensors can be converted to Python scalars, "
+                                "this one has shape " +
+                                value.shape().to_string());
   }
   return value.array();
 }
@@ -182,9 +185,10 @@ PyObject* to_index(PyObject* self) {
   return guarded([&] {
     const Value value = value_of(self);
     if (is_floating(value.dtype()) || value.ndim() != 0) {
-      throw TypeError(std::string("only integer tensors of a single element can be converted to an index, this "
-                                  "one has dtype ") + name_of(value.dtype()) + " and shape " +
-                      value.shape().to_string());
+      throw TypeError(
+          std::string("only integer tensors of a single element can be converted to an index, this "
+                      "one has dtype ") +
+          name_of(value.dtype()) + " and shape " + value.shape().to_string());
     }
     const auto item = py::reinterpret_steal<py::object>(item_at(value.array()));
     return PyNumber_Long(item.ptr());
@@ -196,10 +200,10 @@ int to_bool(PyObject* self) {
     const Value value = value_of(self);
     if (value->is_inline()) return static_cast<int>(value->value != 0);
     if (value.size() != 1) {
-      throw std::runtime_error("Boolean value of Tensor with " +
-                               std::string(value.size() == 0 ? "no values" : "more than one value") +
-                               " is ambiguous: it has shape " + value.shape().to_string() +
-                               "; use any() or all()");
+      throw std::runtime_error(
+          "Boolean value of Tensor with " +
+          std::string(value.size() == 0 ? "no values" : "more than one value") +
+          " is ambiguous: it has shape " + value.shape().to_string() + "; use any() or all()");
     }
     return PyObject_IsTrue(py::reinterpret_steal<py::object>(item_at(value.array())).ptr());
   });
@@ -213,9 +217,9 @@ void* slot(F* function) {
 }  // namespace
 
 PyObject* rich_compare(PyObject* a, PyObject* b, int which) {
-  static const Operation* const ops[] = {&operation("less"),      &operation("less_equal"),
-                                         &operation("equal"),     &operation("not_equal"),
-                                         &operation("greater"),   &operation("greater_equal")};
+  static const Operation* const ops[] = {&operation("less"),    &operation("less_equal"),
+                                         &operation("equal"),   &operation("not_equal"),
+                                         &operation("greater"), &operation("greater_equal")};
   return guarded([&]() -> PyObject* {
     bool understood = false;
     Value result = apply_objects(*ops[which], a, b, &understood);

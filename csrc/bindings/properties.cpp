@@ -21,9 +21,15 @@ PyObject* get_strides(PyObject* self, void*) {
   return guarded([&] { return shape_tuple(value_of(self).array().strides); });
 }
 PyObject* get_is_leaf(PyObject* self, void*) { return PyBool_FromLong(node_of(self)->is_leaf()); }
-PyObject* get_requires_grad(PyObject* self, void*) { return PyBool_FromLong(node_of(self)->requires_grad()); }
-PyObject* get_retains_grad(PyObject* self, void*) { return PyBool_FromLong(node_of(self)->has(kRetainsGrad)); }
-PyObject* get_version(PyObject* self, void*) { return PyLong_FromLong(static_cast<long>(version_of(node_of(self)))); }
+PyObject* get_requires_grad(PyObject* self, void*) {
+  return PyBool_FromLong(node_of(self)->requires_grad());
+}
+PyObject* get_retains_grad(PyObject* self, void*) {
+  return PyBool_FromLong(node_of(self)->has(kRetainsGrad));
+}
+PyObject* get_version(PyObject* self, void*) {
+  return PyLong_FromLong(static_cast<long>(version_of(node_of(self))));
+}
 
 void set_flag(Node* node, bool requires_grad) {
   if (!node->is_leaf()) {
@@ -80,17 +86,20 @@ int set_grad_attribute(PyObject* self, PyObject* object, void*) {
       return 0;
     }
     if (!is_tensor(object)) {
-      throw TypeError(std::string("grad: assigned grad must be a Tensor or None, got a '") + Py_TYPE(object)->tp_name + "'");
+      throw TypeError(std::string("grad: assigned grad must be a Tensor or None, got a '") +
+                      Py_TYPE(object)->tp_name + "'");
     }
     const Value grad = value_of(object);
     const Value value = value_of(self);
     if (!(grad.shape() == value.shape())) {
       throw std::runtime_error("assigned grad has data of a different size: it has shape " +
-                               grad.shape().to_string() + ", the tensor " + value.shape().to_string());
+                               grad.shape().to_string() + ", the tensor " +
+                               value.shape().to_string());
     }
     if (grad.dtype() != value.dtype()) {
-      throw std::runtime_error(std::string("assigned grad has data of a different type: it has dtype ") +
-                               name_of(grad.dtype()) + ", the tensor " + name_of(value.dtype()));
+      throw std::runtime_error(
+          std::string("assigned grad has data of a different type: it has dtype ") +
+          name_of(grad.dtype()) + ", the tensor " + name_of(value.dtype()));
     }
     if (grad.get() == node) throw std::runtime_error("can't assign Variable as its own grad");
     keep_identity(object);
@@ -106,7 +115,8 @@ PyObject* get_grad_fn(PyObject* self, void*) {
 // Shares the memory, not the graph.
 Value detached(const Value& value) {
   if (const int level = level_of(value.get())) {
-    return make_dual(detached(primal_at(value.get(), level)), tangent_at(value.get(), level), level);
+    return make_dual(detached(primal_at(value.get(), level)), tangent_at(value.get(), level),
+                     level);
   }
   return make_array(value.array());
 }
@@ -122,9 +132,10 @@ int set_data(PyObject* self, PyObject* object, void*) {
     const Value source = to_value(object);
     const Value target = value_of(self);
     if (!(source.shape() == target.shape()) || source.dtype() != target.dtype()) {
-      throw std::invalid_argument("data: expected shape " + target.shape().to_string() + " and dtype " +
-                                  name_of(target.dtype()) + ", got shape " + source.shape().to_string() +
-                                  " and dtype " + name_of(source.dtype()));
+      throw std::invalid_argument("data: expected shape " + target.shape().to_string() +
+                                  " and dtype " + name_of(target.dtype()) + ", got shape " +
+                                  source.shape().to_string() + " and dtype " +
+                                  name_of(source.dtype()));
     }
     const Array array = target.array();
     const Array from = source.array();
@@ -142,7 +153,8 @@ PyObject* get_matrix_transposed(PyObject* self, void*) {
   return guarded([&]() -> PyObject* {
     const Value value = value_of(self);
     if (value.ndim() < 2) {
-      throw std::invalid_argument("mT: expected at least 2 dimensions, got shape " + value.shape().to_string());
+      throw std::invalid_argument("mT: expected at least 2 dimensions, got shape " +
+                                  value.shape().to_string());
     }
     return wrap_view(swap_axes(value, -2, -1), self);
   });
@@ -157,7 +169,8 @@ PyObject* item(PyObject* self, PyObject*) {
     const Value value = value_of(self);
     if (value.size() != 1) {
       throw std::runtime_error("item: a Tensor with " + std::to_string(value.size()) +
-                               " elements cannot be converted to Scalar; it has shape " + value.shape().to_string());
+                               " elements cannot be converted to Scalar; it has shape " +
+                               value.shape().to_string());
     }
     return item_at(value.array());
   });
@@ -230,9 +243,11 @@ PyObject* copy_(PyObject* self, PyObject* source) {
   return guarded([&]() -> PyObject* {
     const Value value = to_value(source);
     Dims common;
-    if (!broadcast_shapes(value.shape(), value_of(self).shape(), &common) || !(common == value_of(self).shape())) {
+    if (!broadcast_shapes(value.shape(), value_of(self).shape(), &common) ||
+        !(common == value_of(self).shape())) {
       throw std::runtime_error("copy_: a tensor of shape " + value.shape().to_string() +
-                               " cannot be written to one of shape " + value_of(self).shape().to_string());
+                               " cannot be written to one of shape " +
+                               value_of(self).shape().to_string());
     }
     return replace_values(self, value, "copy_");
   });
@@ -242,7 +257,8 @@ PyObject* fill_(PyObject* self, PyObject* number) {
   return guarded([&]() -> PyObject* {
     const Value value = to_value(number);
     if (value.size() != 1) {
-      throw std::runtime_error("fill_: expected a number, got a tensor of shape " + value.shape().to_string());
+      throw std::runtime_error("fill_: expected a number, got a tensor of shape " +
+                               value.shape().to_string());
     }
     return replace_values(self, reshape(value, Dims{}), "fill_");
   });
@@ -269,11 +285,16 @@ PyGetSetDef properties[] = {
     {"ndim", get_ndim, nullptr, "Number of axes.", nullptr},
     {"size", get_size, nullptr, "Number of elements.", nullptr},
     {"dtype", get_dtype, nullptr, "Type of the elements.", nullptr},
-    {"strides", get_strides, nullptr, "Steps between neighbours along each axis, in elements.", nullptr},
-    {"is_leaf", get_is_leaf, nullptr, "Whether it was made by the user, not by an operation on tensors that require grad.", nullptr},
-    {"requires_grad", get_requires_grad, set_requires_grad, "Whether operations on it are recorded.", nullptr},
-    {"retains_grad", get_retains_grad, nullptr, "Whether it is not a leaf and keeps its gradient.", nullptr},
-    {"grad", get_grad, set_grad_attribute, "Gradient accumulated by backward passes, or None.", nullptr},
+    {"strides", get_strides, nullptr, "Steps between neighbours along each axis, in elements.",
+     nullptr},
+    {"is_leaf", get_is_leaf, nullptr,
+     "Whether it was made by the user, not by an operation on tensors that require grad.", nullptr},
+    {"requires_grad", get_requires_grad, set_requires_grad,
+     "Whether operations on it are recorded.", nullptr},
+    {"retains_grad", get_retains_grad, nullptr, "Whether it is not a leaf and keeps its gradient.",
+     nullptr},
+    {"grad", get_grad, set_grad_attribute, "Gradient accumulated by backward passes, or None.",
+     nullptr},
     {"grad_fn", get_grad_fn, nullptr, "The node of the graph that made it, or None.", nullptr},
     {"data", get_data, set_data, "The same memory outside the graph.", nullptr},
     {"T", get_transposed, nullptr, "A view with the axes reversed.", nullptr},
@@ -285,7 +306,8 @@ PyObject* as_subclass(PyObject* self, PyObject* type) {
   return guarded([&]() -> PyObject* {
     auto* kind = reinterpret_cast<PyTypeObject*>(type);
     if (!PyType_Check(type) || !PyType_IsSubtype(kind, tensor_type)) {
-      throw TypeError("as_subclass: expected a subclass of Tensor, got " + py::repr(type).cast<std::string>());
+      throw TypeError("as_subclass: expected a subclass of Tensor, got " +
+                      py::repr(type).cast<std::string>());
     }
     Value value = alias(value_of(self));
     return kind == tensor_type ? wrap(std::move(value)) : wrap_as(kind, std::move(value));
@@ -294,22 +316,35 @@ PyObject* as_subclass(PyObject* self, PyObject* type) {
 
 PyMethodDef plain_methods[] = {
     {"item", item, METH_NOARGS, "item($self, /)\n--\n\nThe only element as a Python number."},
-    {"tolist", tolist, METH_NOARGS, "tolist($self, /)\n--\n\nThe elements as nested lists of Python numbers."},
-    {"numpy", to_numpy_array, METH_NOARGS, "numpy($self, /)\n--\n\nA NumPy array that shares the memory; not for tensors that require grad."},
+    {"tolist", tolist, METH_NOARGS,
+     "tolist($self, /)\n--\n\nThe elements as nested lists of Python numbers."},
+    {"numpy", to_numpy_array, METH_NOARGS,
+     "numpy($self, /)\n--\n\nA NumPy array that shares the memory; not for tensors that require "
+     "grad."},
     {"detach", detach, METH_NOARGS, "detach($self, /)\n--\n\nThe same memory outside the graph."},
     {"as_subclass", as_subclass, METH_O,
-     "as_subclass($self, kind, /)\n--\n\nThe same value as an instance of a subclass of Tensor; its __init__ is not called."},
-    {"clone", clone, METH_NOARGS, "clone($self, /)\n--\n\nA copy; gradients flow back to the original."},
+     "as_subclass($self, kind, /)\n--\n\nThe same value as an instance of a subclass of Tensor; "
+     "its __init__ is not called."},
+    {"clone", clone, METH_NOARGS,
+     "clone($self, /)\n--\n\nA copy; gradients flow back to the original."},
     {"numel", numel, METH_NOARGS, "numel($self, /)\n--\n\nNumber of elements."},
     {"dim", dim, METH_NOARGS, "dim($self, /)\n--\n\nNumber of axes."},
-    {"astype", astype, METH_O, "astype($self, dtype, /)\n--\n\nConverted to another dtype; itself if it has that dtype."},
-    {"requires_grad_", requires_grad_, METH_VARARGS, "requires_grad_($self, requires_grad=True, /)\n--\n\nSets requires_grad (True by default) and returns the tensor."},
-    {"retain_grad", retain_grad, METH_NOARGS, "retain_grad($self, /)\n--\n\nMakes a tensor that is not a leaf keep its gradient."},
-    {"copy_", copy_, METH_O, "copy_($self, source, /)\n--\n\nWrites the elements of another tensor, in place."},
-    {"fill_", fill_, METH_O, "fill_($self, value, /)\n--\n\nWrites one number everywhere, in place."},
+    {"astype", astype, METH_O,
+     "astype($self, dtype, /)\n--\n\nConverted to another dtype; itself if it has that dtype."},
+    {"requires_grad_", requires_grad_, METH_VARARGS,
+     "requires_grad_($self, requires_grad=True, /)\n--\n\nSets requires_grad (True by default) and "
+     "returns the tensor."},
+    {"retain_grad", retain_grad, METH_NOARGS,
+     "retain_grad($self, /)\n--\n\nMakes a tensor that is not a leaf keep its gradient."},
+    {"copy_", copy_, METH_O,
+     "copy_($self, source, /)\n--\n\nWrites the elements of another tensor, in place."},
+    {"fill_", fill_, METH_O,
+     "fill_($self, value, /)\n--\n\nWrites one number everywhere, in place."},
     {"zero_", zero_, METH_NOARGS, "zero_($self, /)\n--\n\nWrites zeros, in place."},
-    {"is_contiguous", is_contiguous, METH_NOARGS, "is_contiguous($self, /)\n--\n\nWhether the elements lie in memory in C order."},
-    {"contiguous", contiguous_tensor, METH_NOARGS, "contiguous($self, /)\n--\n\nItself if it is contiguous, else a contiguous copy."},
+    {"is_contiguous", is_contiguous, METH_NOARGS,
+     "is_contiguous($self, /)\n--\n\nWhether the elements lie in memory in C order."},
+    {"contiguous", contiguous_tensor, METH_NOARGS,
+     "contiguous($self, /)\n--\n\nItself if it is contiguous, else a contiguous copy."},
     {nullptr, nullptr, 0, nullptr}};
 
 }  // namespace

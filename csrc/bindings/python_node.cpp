@@ -12,15 +12,17 @@ namespace wengert::bindings {
 
 Value PythonHook::call(const Value& grad) {
   const auto argument = py::reinterpret_steal<py::object>(wrap(grad));
-  const auto result = py::reinterpret_steal<py::object>(checked(PyObject_CallOneArg(callable, argument.ptr())));
+  const auto result =
+      py::reinterpret_steal<py::object>(checked(PyObject_CallOneArg(callable, argument.ptr())));
   if (takes_tensor || result.is_none()) return Value();
   if (!is_tensor(result.ptr())) {
-    throw TypeError(std::string("a hook must return a Tensor or None, got a '") + Py_TYPE(result.ptr())->tp_name + "'");
+    throw TypeError(std::string("a hook must return a Tensor or None, got a '") +
+                    Py_TYPE(result.ptr())->tp_name + "'");
   }
   const Value changed = value_of(result.ptr());
   if (!(changed.shape() == grad.shape())) {
-    throw std::runtime_error("a hook has changed the shape of the gradient from " + grad.shape().to_string() +
-                             " to " + changed.shape().to_string());
+    throw std::runtime_error("a hook has changed the shape of the gradient from " +
+                             grad.shape().to_string() + " to " + changed.shape().to_string());
   }
   if (changed.dtype() != grad.dtype()) {
     throw std::runtime_error(std::string("a hook has changed the dtype of the gradient from ") +
@@ -78,16 +80,17 @@ std::string class_name(PyObject* context) {
 Value checked_gradient(const std::string& name, PyObject* object, Node* input, std::size_t i) {
   if (object == Py_None) return Value();
   if (!is_tensor(object)) {
-    throw TypeError(name + ".backward: expected a Tensor or None as gradient " + std::to_string(i) + ", got a '" +
-                    Py_TYPE(object)->tp_name + "'");
+    throw TypeError(name + ".backward: expected a Tensor or None as gradient " + std::to_string(i) +
+                    ", got a '" + Py_TYPE(object)->tp_name + "'");
   }
   const Value grad = value_of(object);
   const Value target(input);
   Dims common;
   const Dims& wanted = target.shape();
   if (!broadcast_shapes(wanted, grad.shape(), &common) || !(common == grad.shape())) {
-    throw std::runtime_error("Function " + name + "Backward returned an invalid gradient at index " +
-                             std::to_string(i) + " - got " + grad.shape().to_string() +
+    throw std::runtime_error("Function " + name +
+                             "Backward returned an invalid gradient at index " + std::to_string(i) +
+                             " - got " + grad.shape().to_string() +
                              " but expected shape compatible with " + wanted.to_string());
   }
   return grad;
@@ -96,31 +99,37 @@ Value checked_gradient(const std::string& name, PyObject* object, Node* input, s
 void refuse_gradients_of_others(const std::string& name, const py::tuple& results,
                                 const std::vector<std::size_t>& positions) {
   for (std::size_t i = 0; i < results.size(); ++i) {
-    if (results[i].is_none() || std::find(positions.begin(), positions.end(), i) != positions.end()) continue;
+    if (results[i].is_none() || std::find(positions.begin(), positions.end(), i) != positions.end())
+      continue;
     throw std::runtime_error(name + ".backward returned a gradient different than None at index " +
-                             std::to_string(i) + ", but the corresponding forward input was not a Tensor");
+                             std::to_string(i) +
+                             ", but the corresponding forward input was not a Tensor");
   }
 }
 
 // The gradients of the call's arguments, in their order; positions says which of them are tensors.
-void distribute(const std::string& name, const py::object& returned, const std::vector<std::size_t>& positions,
-                std::size_t arguments, Node* node, Gradients& grads) {
-  py::tuple results = PyTuple_Check(returned.ptr()) ? py::reinterpret_borrow<py::tuple>(returned)
+void distribute(const std::string& name, const py::object& returned,
+                const std::vector<std::size_t>& positions, std::size_t arguments, Node* node,
+                Gradients& grads) {
+  py::tuple results = PyTuple_Check(returned.ptr())  ? py::reinterpret_borrow<py::tuple>(returned)
                       : PyList_Check(returned.ptr()) ? py::tuple(returned)
                                                      : py::make_tuple(returned);
   std::size_t given = results.size();
-  while (given > arguments && results[given - 1].is_none()) --given;  // more Nones than inputs do no harm
+  while (given > arguments && results[given - 1].is_none())
+    --given;  // more Nones than inputs do no harm
   if (given != arguments && !(given < arguments && results.size() == arguments)) {
     throw std::runtime_error(name + ".backward returned " + std::to_string(results.size()) +
-                             (results.size() == 1 ? " gradient" : " gradients") + ", forward took " +
-                             std::to_string(arguments) + (arguments == 1 ? " input" : " inputs") +
+                             (results.size() == 1 ? " gradient" : " gradients") +
+                             ", forward took " + std::to_string(arguments) +
+                             (arguments == 1 ? " input" : " inputs") +
                              "; return None for an input without gradient");
   }
   refuse_gradients_of_others(name, results, positions);
   for (std::size_t k = 0; k < positions.size(); ++k) {
     Node* input = node->input(static_cast<std::uint32_t>(k));
     const py::object result = results[positions[k]];
-    if (input->requires_grad()) grads[k] = checked_gradient(name, result.ptr(), input, positions[k]);
+    if (input->requires_grad())
+      grads[k] = checked_gradient(name, result.ptr(), input, positions[k]);
   }
 }
 
@@ -128,7 +137,7 @@ struct CallAttributes : FunctionAttributes {
   std::vector<std::size_t> positions;  // of the tensors among the arguments
   std::size_t arguments = 0;
   std::vector<std::optional<std::pair<Dims, DType>>> outputs;  // nothing for what is no tensor
-  std::vector<Value> raw;              // the values of several outputs, null where they were not saved
+  std::vector<Value> raw;  // the values of several outputs, null where they were not saved
   bool has_saved = false;
   std::map<std::uint64_t, std::vector<Value>> gathered;  // by pass, gradients of several outputs
   std::vector<Value> saved;
@@ -162,8 +171,8 @@ Value with_history(const Value& raw, const Value& hub, std::size_t position) {
   return result;
 }
 
-// The outputs that saved_tensors may give. Of several the call keeps only the values (the outputs keep the call),
-// so they are given their place in the graph anew.
+// The outputs that saved_tensors may give. Of several the call keeps only the values (the outputs
+// keep the call), so they are given their place in the graph anew.
 py::tuple saved_outputs(const CallAttributes& call, Node* node) {
   py::list outputs;
   if (call.outputs.size() == 1) {
@@ -172,13 +181,17 @@ py::tuple saved_outputs(const CallAttributes& call, Node* node) {
     outputs.append(output);
   }
   for (std::size_t i = 0; i < call.raw.size(); ++i) {
-    if (!call.raw[i]) outputs.append(py::none());
-    else outputs.append(py::reinterpret_steal<py::object>(wrap(with_history(call.raw[i], Value(node), i))));
+    if (!call.raw[i])
+      outputs.append(py::none());
+    else
+      outputs.append(
+          py::reinterpret_steal<py::object>(wrap(with_history(call.raw[i], Value(node), i))));
   }
   return py::tuple(outputs);
 }
 
-// The context has the outputs only while backward runs, however that ends: with them it would be a cycle.
+// The context has the outputs only while backward runs, however that ends: with them it would be a
+// cycle.
 class OutputsInContext {
  public:
   OutputsInContext(py::object context, const py::tuple& outputs)
@@ -214,9 +227,12 @@ void function_backward(Node* node, const Value& grad, Gradients& grads) {
   }
   const bool materialize = context.attr("_materialize_grads").cast<bool>();
   for (std::size_t i = 0; i < gathered.size(); ++i) {
-    if (gathered[i]) arguments.append(py::reinterpret_steal<py::object>(wrap(gathered[i])));
-    else if (materialize) arguments.append(zeros_or_none(call.outputs[i]));
-    else arguments.append(py::none());
+    if (gathered[i])
+      arguments.append(py::reinterpret_steal<py::object>(wrap(gathered[i])));
+    else if (materialize)
+      arguments.append(zeros_or_none(call.outputs[i]));
+    else
+      arguments.append(py::none());
   }
   py::object returned;
   {
@@ -260,7 +276,8 @@ py::object attach_output(const std::shared_ptr<CallAttributes>& call, const py::
   return handle;
 }
 
-py::object apply_function(const py::object& context, const py::tuple& arguments, const py::object& returned) {
+py::object apply_function(const py::object& context, const py::tuple& arguments,
+                          const py::object& returned) {
   auto call = std::make_shared<CallAttributes>(context.ptr());
   call->arguments = arguments.size();
   std::vector<Value> inputs;
@@ -275,15 +292,18 @@ py::object apply_function(const py::object& context, const py::tuple& arguments,
   }
   call->has_saved = !call->saved.empty() || saves_an_output(*call);
   const bool several = PyTuple_Check(returned.ptr());
-  const py::tuple outputs = several ? py::reinterpret_borrow<py::tuple>(returned) : py::make_tuple(returned);
+  const py::tuple outputs =
+      several ? py::reinterpret_borrow<py::tuple>(returned) : py::make_tuple(returned);
   for (const auto& output : outputs) {
     if (!is_tensor(output.ptr())) {
       call->outputs.emplace_back();
       if (several) continue;
-      throw TypeError(class_name(context.ptr()) + ".forward: expected a Tensor or a tuple of Tensors as result, got a '" +
+      throw TypeError(class_name(context.ptr()) +
+                      ".forward: expected a Tensor or a tuple of Tensors as result, got a '" +
                       Py_TYPE(output.ptr())->tp_name + "'");
     }
-    call->outputs.emplace_back(std::pair(value_of(output.ptr()).shape(), value_of(output.ptr()).dtype()));
+    call->outputs.emplace_back(
+        std::pair(value_of(output.ptr()).shape(), value_of(output.ptr()).dtype()));
   }
   Value hub;
   if (call->outputs.size() > 1) {
@@ -298,7 +318,8 @@ py::object apply_function(const py::object& context, const py::tuple& arguments,
   py::list results;
   std::size_t position = 0;
   for (const auto& output : outputs) {
-    results.append(attach_output(call, py::reinterpret_borrow<py::object>(output), inputs, hub, position));
+    results.append(
+        attach_output(call, py::reinterpret_borrow<py::object>(output), inputs, hub, position));
     ++position;
   }
   return several ? py::object(py::tuple(results)) : py::object(results[0]);
@@ -307,7 +328,8 @@ py::object apply_function(const py::object& context, const py::tuple& arguments,
 // ---- the backward pass, called from Python ------------------------------------------------------
 
 std::vector<Value> values_of(PyObject* tensors, const char* what) {
-  const auto sequence = py::reinterpret_steal<py::object>(checked(PySequence_Fast(tensors, "expected a sequence of tensors")));
+  const auto sequence = py::reinterpret_steal<py::object>(
+      checked(PySequence_Fast(tensors, "expected a sequence of tensors")));
   const auto count = static_cast<std::size_t>(PySequence_Fast_GET_SIZE(sequence.ptr()));
   std::vector<Value> values(count);
   for (std::size_t i = 0; i < count; ++i) {
@@ -315,7 +337,8 @@ std::vector<Value> values_of(PyObject* tensors, const char* what) {
     if (is_tensor(tensor)) {
       values[i] = value_of(tensor);
     } else if (tensor != Py_None) {
-      throw TypeError(std::string(what) + ": expected tensors, got a '" + Py_TYPE(tensor)->tp_name + "'");
+      throw TypeError(std::string(what) + ": expected tensors, got a '" + Py_TYPE(tensor)->tp_name +
+                      "'");
     }
   }
   return values;
@@ -324,8 +347,9 @@ std::vector<Value> values_of(PyObject* tensors, const char* what) {
 void require_grad_of(const std::vector<Value>& inputs) {
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (inputs[i].requires_grad()) continue;
-    throw std::runtime_error("One of the differentiated Tensors does not require grad: input " + std::to_string(i) +
-                             " has shape " + inputs[i].shape().to_string() + "; make it with requires_grad=True");
+    throw std::runtime_error("One of the differentiated Tensors does not require grad: input " +
+                             std::to_string(i) + " has shape " + inputs[i].shape().to_string() +
+                             "; make it with requires_grad=True");
   }
 }
 
@@ -338,7 +362,8 @@ bool is_true(PyObject* object) {
 // A plain C function: pybind11's conversions would be half of what a pass over a small graph costs.
 PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t count) {
   return guarded([&] {
-    if (count != 6) throw TypeError("run_backward() takes 6 positional arguments, got " + std::to_string(count));
+    if (count != 6)
+      throw TypeError("run_backward() takes 6 positional arguments, got " + std::to_string(count));
     BackwardRequest request;
     request.outputs = values_of(args[0], "outputs");
     request.grads = values_of(args[1], "grad_outputs");
@@ -349,7 +374,8 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t count) {
     request.create_graph = is_true(args[4]);
     request.accumulate = is_true(args[5]);
     const std::vector<Value> grads = run_backward(std::move(request));
-    auto results = py::reinterpret_steal<py::object>(checked(PyList_New(static_cast<Py_ssize_t>(grads.size()))));
+    auto results = py::reinterpret_steal<py::object>(
+        checked(PyList_New(static_cast<Py_ssize_t>(grads.size()))));
     for (std::size_t i = 0; i < grads.size(); ++i) {
       PyList_SET_ITEM(results.ptr(), static_cast<Py_ssize_t>(i), wrap_or_none(grads[i]));
     }
@@ -358,7 +384,8 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t count) {
 }
 
 PyMethodDef functions[] = {
-    {"run_backward", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(run)), METH_FASTCALL,
+    {"run_backward", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(run)),
+     METH_FASTCALL,
      "run_backward(outputs, grads, inputs, retain_graph, create_graph, accumulate, /)\n--\n\n"
      "The backward pass. Returns the gradients of `inputs`, unless it accumulated them."},
     {nullptr, nullptr, 0, nullptr}};
@@ -366,7 +393,8 @@ PyMethodDef functions[] = {
 // A removable registration of a hook.
 struct HookHandle {
   std::weak_ptr<Hook> hook;
-  Node* node;  // alive as long as the hook: who made the handle a Value could not be collected with the hook
+  Node* node;  // alive as long as the hook: who made the handle a Value could not be collected with
+               // the hook
   bool after_accumulation;
 };
 
@@ -378,9 +406,11 @@ void remove(HookHandle& handle) {
   std::erase(hooks, hook);
 }
 
-HookHandle register_hook(const py::object& tensor, const py::object& callable, bool after_accumulation) {
+HookHandle register_hook(const py::object& tensor, const py::object& callable,
+                         bool after_accumulation) {
   if (!PyCallable_Check(callable.ptr())) {
-    throw TypeError(std::string("a hook must be callable, got a '") + Py_TYPE(callable.ptr())->tp_name + "'");
+    throw TypeError(std::string("a hook must be callable, got a '") +
+                    Py_TYPE(callable.ptr())->tp_name + "'");
   }
   const Value value = value_of(tensor.ptr());
   if (!value.requires_grad()) {
@@ -420,12 +450,14 @@ void add_operations() {
 void add_autograd(py::module_& module) {
   add_operations();
   if (PyModule_AddFunctions(module.ptr(), functions) != 0) throw py::error_already_set();
-  module.def("apply_function", apply_function, py::arg("context"), py::arg("arguments"), py::arg("returned"));
+  module.def("apply_function", apply_function, py::arg("context"), py::arg("arguments"),
+             py::arg("returned"));
   py::class_<HookHandle>(module, "HookHandle", "Removes the hook it was returned for.")
       .def("remove", remove, "Removes the hook; a second time does nothing.")
       .def("__enter__", [](const py::object& self) { return self; })
       .def("__exit__", [](HookHandle& self, const py::args&) { remove(self); });
-  module.def("register_hook", register_hook, py::arg("tensor"), py::arg("hook"), py::arg("after_accumulation"));
+  module.def("register_hook", register_hook, py::arg("tensor"), py::arg("hook"),
+             py::arg("after_accumulation"));
 }
 
 }  // namespace wengert::bindings

@@ -10,7 +10,8 @@ struct PythonHook : Hook {
   PyObject* callable;  // owned
   bool takes_tensor;   // post-accumulate hooks get the tensor and return nothing
 
-  PythonHook(PyObject* function, bool tensor) : callable(Py_NewRef(function)), takes_tensor(tensor) {}
+  PythonHook(PyObject* function, bool tensor)
+      : callable(Py_NewRef(function)), takes_tensor(tensor) {}
   ~PythonHook() override { Py_DECREF(callable); }
   Value call(const Value& grad) override;
 };

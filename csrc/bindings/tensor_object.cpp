@@ -12,8 +12,8 @@ namespace wengert::bindings {
 
 PyTypeObject* tensor_type = nullptr;
 
-constinit SlabPool detail::handles((detail::kCollectorWords * sizeof(std::uintptr_t) + sizeof(TensorObject) + 63) /
-                                   64 * 64);
+constinit SlabPool detail::handles(
+    (detail::kCollectorWords * sizeof(std::uintptr_t) + sizeof(TensorObject) + 63) / 64 * 64);
 
 PyObject* detail::new_python_handle() {
   auto* handle = PyObject_GC_New(TensorObject, tensor_type);
@@ -48,9 +48,12 @@ void free_handle(PyObject* object) {
 
 void deallocate(PyObject* object) {
   auto* self = reinterpret_cast<TensorObject*>(object);
-  if (self->tracked || !is_exact_tensor(object)) [[unlikely]] PyObject_GC_UnTrack(object);
-  if (self->weakrefs) [[unlikely]] PyObject_ClearWeakRefs(object);
-  if (self->view) [[unlikely]] forget_view(self);
+  if (self->tracked || !is_exact_tensor(object)) [[unlikely]]
+    PyObject_GC_UnTrack(object);
+  if (self->weakrefs) [[unlikely]]
+    PyObject_ClearWeakRefs(object);
+  if (self->view) [[unlikely]]
+    forget_view(self);
   if (Node* node = self->node) {
     forget_identity(self);
     Value::adopt(node);
@@ -118,7 +121,8 @@ PyMemberDef members[] = {
 const char kDoc[] =
     "Tensor(data, dtype=None, requires_grad=False)\n--\n\n"
     "A number or an n-d array that remembers how it was computed.\n\n"
-    "Made by `tensor` and by operations on other tensors. Values, dtypes and indexing are NumPy's;\n"
+    "Made by `tensor` and by operations on other tensors. Values, dtypes and indexing are "
+    "NumPy's;\n"
     "`requires_grad`, `grad`, `backward` and the graph are PyTorch's.";
 
 template <class F>
@@ -139,8 +143,9 @@ PyObject* wrap(Value value) {
 PyObject* wrap_view(Value value, PyObject* source) {
   const Node* node = value.get();
   const Node* from = reinterpret_cast<TensorObject*>(source)->node;
-  const bool shares = !node->is_inline() && !from->is_inline() && node != from &&
-                      node->as_array()->array.storage.get() == from->as_array()->array.storage.get();
+  const bool shares =
+      !node->is_inline() && !from->is_inline() && node != from &&
+      node->as_array()->array.storage.get() == from->as_array()->array.storage.get();
   PyObject* handle = wrap(std::move(value));
   auto* tensor = reinterpret_cast<TensorObject*>(handle);
   if (!shares || tensor->view) return handle;
@@ -221,9 +226,9 @@ void create_tensor_type(py::module_& module) {
   };
   add_operator_slots(slots);
   slots.push_back({0, nullptr});
-  static PyType_Spec spec = {
-      "wengert.Tensor", sizeof(TensorObject), 0,
-      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots.data()};
+  static PyType_Spec spec = {"wengert.Tensor", sizeof(TensorObject), 0,
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+                             slots.data()};
   PyObject* type = checked(PyType_FromSpec(&spec));
   tensor_type = reinterpret_cast<PyTypeObject*>(type);
   module.add_object("Tensor", type);

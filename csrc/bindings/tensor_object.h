@@ -8,21 +8,20 @@ namespace wengert::bindings {
 
 namespace py = pybind11;
 
-// What a handle on a view remembers. Note [Views]: an in-place operation gives the tensor that owns the memory a
-// new node. Handles on its views notice that the node they were made of is no longer the owner's, and
-// make theirs anew from the owner's new one (see refresh_view).
+// What a handle on a view remembers. Note [Views]: an in-place operation gives the tensor that owns
+// the memory a new node. Handles on its views notice that the node they were made of is no longer
+// the owner's, and make theirs anew from the owner's new one (see refresh_view).
 struct ViewOf {
-  PyObject* base;           // the handle of the owner; owned
-  Value base_node;          // what the owner stood for when the view was made
-  bool made_without_grad;   // under no_grad: writes through it are not recorded
+  PyObject* base;          // the handle of the owner; owned
+  Value base_node;         // what the owner stood for when the view was made
+  bool made_without_grad;  // under no_grad: writes through it are not recorded
 };
 
 struct TensorObject {
-  PyObject_HEAD
-  Node* node;          // one reference and one hold
-  ViewOf* view;        // null for tensors that own their memory
+  PyObject_HEAD Node* node;  // one reference and one hold
+  ViewOf* view;              // null for tensors that own their memory
   PyObject* weakrefs;
-  bool tracked;        // by the cyclic collector
+  bool tracked;  // by the cyclic collector
 };
 
 extern PyTypeObject* tensor_type;
@@ -34,16 +33,17 @@ inline bool is_tensor(PyObject* object) {
 void refresh_view(TensorObject* tensor);
 inline Node* node_of(PyObject* object) {
   auto* tensor = reinterpret_cast<TensorObject*>(object);
-  if (tensor->view) [[unlikely]] refresh_view(tensor);
+  if (tensor->view) [[unlikely]]
+    refresh_view(tensor);
   return tensor->node;
 }
 inline Value value_of(PyObject* object) { return Value(node_of(object)); }
 
-// Note [Handles]: creating a handle is most of what a scalar operation costs, and a program may hold millions.
-// So handles come from a pool of their own, with the words in front of them that the cyclic collector
-// wants, but the collector does not count them and sees only those that can become part of a cycle (they
-// have a hook, or a Python node made them): see track(). Where the layout of those words is not known, and
-// in subclasses, Python allocates.
+// Note [Handles]: creating a handle is most of what a scalar operation costs, and a program may
+// hold millions. So handles come from a pool of their own, with the words in front of them that the
+// cyclic collector wants, but the collector does not count them and sees only those that can become
+// part of a cycle (they have a hook, or a Python node made them): see track(). Where the layout of
+// those words is not known, and in subclasses, Python allocates.
 #if defined(Py_GIL_DISABLED) || defined(PYPY_VERSION) || PY_VERSION_HEX >= 0x030F0000
 #define WENGERT_POOLED_HANDLES 0
 #else
@@ -97,7 +97,9 @@ void track(PyObject* tensor);
 void rebind(PyObject* tensor, Value value);
 
 // Whether Note [Scalar fast path] holds for a value, provided that no errors are to be raised.
-inline bool is_plain_scalar(const Node* node) { return (node->flags & (kInline | kDual)) == kInline; }
+inline bool is_plain_scalar(const Node* node) {
+  return (node->flags & (kInline | kDual)) == kInline;
+}
 
 // Creates the type; `slots` of the other files come together there.
 void create_tensor_type(py::module_& module);

@@ -55,7 +55,8 @@ inline bool is_untracked(const Value& x) {
   return !x->has(kDual) && !(thread_state.grad_enabled && x.requires_grad());
 }
 
-// A structural operation on one value. Attributes that no node will keep need no memory of their own.
+// A structural operation on one value. Attributes that no node will keep need no memory of their
+// own.
 template <class A>
 Value apply_one(const Operation& operation, const Value& x, A attributes) {
   const Inputs inputs(&x, 1);
@@ -63,23 +64,23 @@ Value apply_one(const Operation& operation, const Value& x, A attributes) {
   return apply(operation, inputs, std::make_shared<A>(std::move(attributes)));
 }
 
-// Makes `result` the outcome of `operation` on `inputs`, if any of them needs it and recording is on.
-// For operations that compute their result elsewhere.
+// Makes `result` the outcome of `operation` on `inputs`, if any of them needs it and recording is
+// on. For operations that compute their result elsewhere.
 void record(const Operation& operation, const Value& result, const Inputs& inputs,
             std::shared_ptr<Attributes> attributes);
-inline void record(const Operation& operation, const Value& result, const std::vector<Value>& inputs,
-                   std::shared_ptr<Attributes> attributes) {
+inline void record(const Operation& operation, const Value& result,
+                   const std::vector<Value>& inputs, std::shared_ptr<Attributes> attributes) {
   record(operation, result, Inputs(inputs), std::move(attributes));
 }
 // Makes a recorded node keep its own value for the backward pass, guarded against changes.
 void save_result(Node* node);
 
-// Note [Scalar fast path]: inline values or numbers (null node) only, nothing unusual switched on. The whole
-// of it is inlined into the type slots, because a call more is a tenth of what an operation on two
-// floats costs. What needs no gradient is only a number to its consumer.
+// Note [Scalar fast path]: inline values or numbers (null node) only, nothing unusual switched on.
+// The whole of it is inlined into the type slots, because a call more is a tenth of what an
+// operation on two floats costs. What needs no gradient is only a number to its consumer.
 namespace detail {
-[[gnu::always_inline]] inline unsigned set_scalar_input(Node* node, int i, Node* input, double number,
-                                                        unsigned saves) {
+[[gnu::always_inline]] inline unsigned set_scalar_input(Node* node, int i, Node* input,
+                                                        double number, unsigned saves) {
   if (!input || !input->requires_grad()) {
     node->inputs[i].number = number;
     return static_cast<unsigned>(kNumber0) << i;
@@ -118,7 +119,8 @@ namespace detail {
   return Value::adopt(node);
 }
 
-// The sum of the versions now of what `node` saved; differs from node->saved_versions if one was written to.
+// The sum of the versions now of what `node` saved; differs from node->saved_versions if one was
+// written to.
 std::uint32_t versions_of_saved(const Node* node);
 
 // Tangents. A dual value wraps a primal and its tangent at one level.

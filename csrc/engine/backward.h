@@ -11,8 +11,8 @@ struct BackwardRequest {
   std::vector<Value> outputs;
   std::vector<Value> grads;  // one for each output; null: one (the output must have one element)
   std::vector<Value> inputs;
-  bool has_inputs = false;   // only the inputs get gradients; else every leaf does
-  bool accumulate = true;    // into `.grad`; else the gradients are returned
+  bool has_inputs = false;  // only the inputs get gradients; else every leaf does
+  bool accumulate = true;   // into `.grad`; else the gradients are returned
   bool retain_graph = false;
   bool create_graph = false;
 };
@@ -34,12 +34,12 @@ std::string name_of_operation(const Node* node);
 Value grad_of(Node* node);
 void set_grad(Node* node, Value grad);
 
-// The nodes from which the outputs were computed (only those that require grad), each once, every node
-// before its inputs.
+// The nodes from which the outputs were computed (only those that require grad), each once, every
+// node before its inputs.
 std::vector<Node*> topological_order(const std::vector<Value>& outputs);
 
-// The gradient with respect to input `i` if the gradient of an elementwise node is `g`; not yet summed
-// over stretched axes. If nobody else needs `g` any more its elements may be written over.
+// The gradient with respect to input `i` if the gradient of an elementwise node is `g`; not yet
+// summed over stretched axes. If nobody else needs `g` any more its elements may be written over.
 Value elementwise_gradient(Node* node, std::uint32_t i, const Value& g, bool create_graph,
                            bool may_overwrite = false);
 

@@ -1,4 +1,5 @@
-// The structural operations the engine itself is written with: they undo broadcasting and promotion.
+// The structural operations the engine itself is written with: they undo broadcasting and
+// promotion.
 #pragma once
 
 #include "engine/apply.h"

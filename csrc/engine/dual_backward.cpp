@@ -16,13 +16,15 @@ int level_in(const std::vector<Value>& values) {
 
 std::vector<Value> primals_of(const std::vector<Value>& values, int level) {
   std::vector<Value> primals;
-  for (const Value& value : values) primals.push_back(value ? primal_at(value.get(), level) : Value());
+  for (const Value& value : values)
+    primals.push_back(value ? primal_at(value.get(), level) : Value());
   return primals;
 }
 
-// The derivative of the pass along the tangents: tangents of the outputs pulled back by the gradients,
-// and outputs by the tangents of the gradients.
-BackwardRequest tangent_request(const BackwardRequest& request, const BackwardRequest& primal, int level) {
+// The derivative of the pass along the tangents: tangents of the outputs pulled back by the
+// gradients, and outputs by the tangents of the gradients.
+BackwardRequest tangent_request(const BackwardRequest& request, const BackwardRequest& primal,
+                                int level) {
   BackwardRequest result = primal;
   result.outputs.clear();
   result.grads.clear();
@@ -42,14 +44,17 @@ BackwardRequest tangent_request(const BackwardRequest& request, const BackwardRe
 
 }  // namespace
 
-// Note [Forward over reverse]: the tangent of a recorded result is recorded too, as a function of the same
-// primals. So the tangent of a gradient is the gradient of the tangent: a second pass gives it.
+// Note [Forward over reverse]: the tangent of a recorded result is recorded too, as a function of
+// the same primals. So the tangent of a gradient is the gradient of the tangent: a second pass
+// gives it.
 std::vector<Value> run_backward(BackwardRequest request) {
-  const int level = std::max({level_in(request.outputs), level_in(request.grads), level_in(request.inputs)});
+  const int level =
+      std::max({level_in(request.outputs), level_in(request.grads), level_in(request.inputs)});
   if (level == 0) return run_plain_backward(std::move(request));
   if (request.accumulate) {
     throw std::runtime_error(
-        "backward: the output carries a forward-mode tangent, which cannot be accumulated into grad; use "
+        "backward: the output carries a forward-mode tangent, which cannot be accumulated into "
+        "grad; use "
         "autograd.grad, which returns gradients with tangents");
   }
   BackwardRequest primal = request;

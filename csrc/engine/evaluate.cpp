@@ -53,7 +53,8 @@ Value evaluate_even(const Operation& operation, const Operand* operands, int cou
   EvenInput in[2];
   Number numbers[2];
   for (int i = 0; i < count; ++i) {
-    if (!even_input(operands[i].node, operands[i].number, like, &numbers[i], &in[i])) return Value();
+    if (!even_input(operands[i].node, operands[i].number, like, &numbers[i], &in[i]))
+      return Value();
   }
   const bool compares = operation.kind == OperationKind::kComparison;
   Value result = make_empty(compares ? DType::kBool : like.dtype, like.shape);
@@ -151,7 +152,8 @@ DType compute_dtype(const Operation& operation, const Operand* operands, int cou
   if (operation.kind == OperationKind::kComparison && !is_floating(dtype)) {
     // Any integer can be compared with.
     for (int i = 0; i < count; ++i) {
-      if (!fits(operands[i], dtype)) dtype = fits(operands[i], DType::kInt64) ? DType::kInt64 : DType::kFloat64;
+      if (!fits(operands[i], dtype))
+        dtype = fits(operands[i], DType::kInt64) ? DType::kInt64 : DType::kFloat64;
     }
   }
   return dtype == DType::kBool && operation.counts_bools ? DType::kInt64 : dtype;
@@ -161,8 +163,7 @@ double number_of(const Operand& x) {
   if (!x.node) return x.number;
   if (x.node->is_inline()) return x.node->value;
   const Array& array = x.node->as_array()->array;
-  return visit_dtype(array.dtype,
-                     [&]<class T>() { return static_cast<double>(*array.as<T>()); });
+  return visit_dtype(array.dtype, [&]<class T>() { return static_cast<double>(*array.as<T>()); });
 }
 
 Value evaluate(const Operation& operation, const Operand* operands, int count) {

@@ -24,12 +24,13 @@ union Number {
   double f64;
 };
 
-// Note [Even operands]: most operands are contiguous arrays of one floating dtype and one shape, or numbers
-// beside such arrays. For them a loop needs pointers only. Leaving out strides, broadcasting and
-// conversion halves what an operation on ten elements costs, so values and gradients both try it first.
+// Note [Even operands]: most operands are contiguous arrays of one floating dtype and one shape, or
+// numbers beside such arrays. For them a loop needs pointers only. Leaving out strides,
+// broadcasting and conversion halves what an operation on ten elements costs, so values and
+// gradients both try it first.
 //
-// Sets `input` to what a loop over arrays like `like` reads for a node, or for a number (null node); false if the
-// operand is not even. A number is put into `constant`.
+// Sets `input` to what a loop over arrays like `like` reads for a node, or for a number (null
+// node); false if the operand is not even. A number is put into `constant`.
 inline bool even_input(const Node* node, double number, const Array& like, Number* constant,
                        EvenInput* input) {
   if (node && !node->is_inline()) {

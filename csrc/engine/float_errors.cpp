@@ -9,9 +9,12 @@ namespace {
 void raise_if(const Operation& operation, int raised, double x, double y) {
   const std::uint8_t mode = thread_state.error_mode;
   const char* what = nullptr;
-  if ((raised & FE_DIVBYZERO) && (mode & kRaiseDivide)) what = "divide by zero";
-  else if ((raised & FE_OVERFLOW) && (mode & kRaiseOverflow)) what = "overflow";
-  else if ((raised & FE_INVALID) && (mode & kRaiseInvalid)) what = "invalid value";
+  if ((raised & FE_DIVBYZERO) && (mode & kRaiseDivide))
+    what = "divide by zero";
+  else if ((raised & FE_OVERFLOW) && (mode & kRaiseOverflow))
+    what = "overflow";
+  else if ((raised & FE_INVALID) && (mode & kRaiseInvalid))
+    what = "invalid value";
   if (!what) return;
   std::string text = operation.name + ": " + what + " for input " + std::to_string(x);
   if (operation.arity == 2) text += " and " + std::to_string(y);
@@ -31,7 +34,7 @@ void check_numbers(const Operation& operation, double x, double y) {
 }
 
 void check_elements(const Operation& operation, int count, const LoopInput* in, const Dims& shape,
-                  DType dtype) {
+                    DType dtype) {
   if (!is_floating(dtype) || (!operation.scalar1 && !operation.scalar2)) return;
   Array numbers[2];
   for (int i = 0; i < count; ++i) {

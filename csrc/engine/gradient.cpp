@@ -16,7 +16,8 @@ double input_number(const Node* node, std::uint32_t i) {
 }
 
 // Null if an operand is not even: see Note [Even operands].
-Value gradient_by_even_loop(Node* node, const Derivative& derivative, const Value& g, bool may_overwrite) {
+Value gradient_by_even_loop(Node* node, const Derivative& derivative, const Value& g,
+                            bool may_overwrite) {
   if (node->is_inline()) return Value();
   const Array& like = node->as_array()->array;  // of which the elements may be gone
   if (like.ndim() == 0) return Value();

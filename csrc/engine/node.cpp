@@ -26,8 +26,10 @@ inline void release_input(Node* node, unsigned i, Node* input) {
 void release_many(Node* node) {
   Node** list = node->inputs[0].list;
   for (std::uint32_t i = 0, n = node->input_count; i < n; ++i) {
-    if (i < 2) release_input(node, i, list[i]);
-    else drop_later(list[i]);
+    if (i < 2)
+      release_input(node, i, list[i]);
+    else
+      drop_later(list[i]);
   }
   delete[] list;
 }

@@ -18,21 +18,21 @@ struct Operation;
 struct Extra;
 
 enum NodeFlag : std::uint16_t {
-  kInline = 1 << 0,        // a 0-d float64, its value in the node itself
+  kInline = 1 << 0,  // a 0-d float64, its value in the node itself
   kRequiresGrad = 1 << 1,
-  kNumber0 = 1 << 2,       // input 0 is a number, not a node
+  kNumber0 = 1 << 2,  // input 0 is a number, not a node
   kNumber1 = 1 << 3,
-  kSaved0 = 1 << 4,        // the backward pass will read the value of input 0
+  kSaved0 = 1 << 4,  // the backward pass will read the value of input 0
   kSaved1 = 1 << 5,
   kSavedResult = 1 << 6,
-  kFreed = 1 << 7,         // a backward pass has let go of what was saved
-  kWeak = 1 << 8,          // came from a Python number: does not decide a dtype
-  kDual = 1 << 9,          // carries a tangent
+  kFreed = 1 << 7,  // a backward pass has let go of what was saved
+  kWeak = 1 << 8,   // came from a Python number: does not decide a dtype
+  kDual = 1 << 9,   // carries a tangent
   kRetainsGrad = 1 << 10,
   kHooked = 1 << 11,
-  kManyInputs = 1 << 12,   // the inputs are in a list of their own
-  kHasGrad = 1 << 13,      // an inline leaf has gradient in inputs[1].number
-  kCaptured = 1 << 14,     // the pass under way returns this node's gradient
+  kManyInputs = 1 << 12,  // the inputs are in a list of their own
+  kHasGrad = 1 << 13,     // an inline leaf has gradient in inputs[1].number
+  kCaptured = 1 << 14,    // the pass under way returns this node's gradient
 };
 
 // Where a backward pass gathers the gradient of a node: a number for inline nodes, else a value
@@ -56,14 +56,14 @@ struct Node {
   std::uint32_t references = 1;
   std::uint16_t operation = 0;  // index into the table; 0: a leaf
   std::uint16_t flags = 0;
-  double value = 0;             // of an inline node
+  double value = 0;  // of an inline node
   GradSlot grad = {};
   Input inputs[2] = {};
   std::uint32_t version = 0;         // how often an inline value was written to in place
   std::uint32_t saved_versions = 0;  // sum of the versions of what was saved, at that time
   std::uint32_t uses = 0;            // scratch of the sort; zero outside a pass
   std::uint32_t input_count : 24 = 0;
-  std::uint32_t marks : 8 = 0;       // scratch of a pass; zero outside
+  std::uint32_t marks : 8 = 0;  // scratch of a pass; zero outside
   Extra* extra = nullptr;
 
   bool has(unsigned flag) const { return (flags & flag) != 0; }
@@ -186,11 +186,11 @@ struct Extra {
   Value grad;  // of a non-leaf that retains it, or of a leaf with an array gradient
   Value primal;
   Value tangent;
-  int level = 0;                               // of the tangent
-  std::vector<std::shared_ptr<Hook>> hooks;    // on the gradient, before it is used
+  int level = 0;                             // of the tangent
+  std::vector<std::shared_ptr<Hook>> hooks;  // on the gradient, before it is used
   std::vector<std::shared_ptr<Hook>> after_accumulation;
-  void* handle = nullptr;                      // weak; the Python object, if it must stay the same
-  std::string made_at;                         // line of user code, where that is recorded
+  void* handle = nullptr;  // weak; the Python object, if it must stay the same
+  std::string made_at;     // line of user code, where that is recorded
 };
 
 inline Extra& extra_of(Node* node) {
@@ -201,7 +201,8 @@ inline Extra& extra_of(Node* node) {
 namespace detail {
 extern constinit SlabPool scalar_nodes;
 
-// A leaf with one reference. All 64 bytes are written at once: what is zero now stays so for most nodes.
+// A leaf with one reference. All 64 bytes are written at once: what is zero now stays so for most
+// nodes.
 [[gnu::always_inline]] inline Node* new_scalar_node(double value) {
   return new (scalar_nodes.take()) Node{.flags = kInline, .value = value};
 }
@@ -209,7 +210,7 @@ extern constinit SlabPool scalar_nodes;
 
 // float64, 0-d, inline
 inline Value make_scalar(double value) { return Value::adopt(detail::new_scalar_node(value)); }
-Value make_array(Array array);                      // an array node, of any dtype and shape
+Value make_array(Array array);                     // an array node, of any dtype and shape
 Value make_empty(DType dtype, const Dims& shape);  // the same, contiguous, not initialised
 
 // As make_array, but 0-d float64 becomes inline. What operations return.

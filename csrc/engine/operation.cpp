@@ -32,7 +32,8 @@ Table& table() {
 // Which flags a node gets, by which inputs (bit 0, bit 1) require grad.
 void fill_saves(Operation& record) {
   for (unsigned need = 0; need < 4; ++need) {
-    unsigned reads = need && record.kind == OperationKind::kStructural ? record.structural_reads : 0;
+    unsigned reads =
+        need && record.kind == OperationKind::kStructural ? record.structural_reads : 0;
     for (unsigned i = 0; i < 2; ++i) {
       if (need >> i & 1) reads |= record.derivatives[i].reads;
     }
@@ -49,7 +50,8 @@ void fill_saves(Operation& record) {
 Operation& add_operation(Operation record) {
   auto& [records, by_name] = table();
   if (records.size() >= kMaxOperations) throw std::logic_error("too many operations");
-  if (by_name.count(record.name)) throw std::logic_error("operation registered twice: " + record.name);
+  if (by_name.count(record.name))
+    throw std::logic_error("operation registered twice: " + record.name);
   record.id = static_cast<std::uint16_t>(records.size());
   fill_saves(record);
   records.push_back(std::move(record));

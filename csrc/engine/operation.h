@@ -29,8 +29,8 @@ enum class OperationKind : std::uint8_t {
 
 enum class DerivativeKind : std::uint8_t { kNone, kPass, kFormula };
 
-// The derivative of an elementwise operation with respect to one input, in all the forms the engine uses.
-// All come from one formula.
+// The derivative of an elementwise operation with respect to one input, in all the forms the engine
+// uses. All come from one formula.
 struct Derivative {
   DerivativeKind kind = DerivativeKind::kNone;
   std::uint8_t reads = kNothing;
@@ -49,13 +49,13 @@ using Gradients = std::vector<Value>;
 struct Operation {
   std::string name;
   std::string doc;
-  std::string numpy;                  // NumPy's name for it, where it has one
+  std::string numpy;  // NumPy's name for it, where it has one
   std::vector<std::string> aliases;
-  std::string symbol;                 // the operator, where there is one
+  std::string symbol;                             // the operator, where there is one
   std::vector<std::pair<double, double>> domain;  // of each input, for samples
   bool is_public = true;
-  bool is_linear = false;             // its forward mode is itself
-  bool counts_bools = false;          // two bools are computed as int64
+  bool is_linear = false;     // its forward mode is itself
+  bool counts_bools = false;  // two bools are computed as int64
   OperationKind kind = OperationKind::kStructural;
   int arity = 0;
   std::uint16_t id = 0;
@@ -65,17 +65,18 @@ struct Operation {
   double (*scalar2)(double, double) = nullptr;
   std::array<Loop, kDTypes> loops{};  // null: not for this dtype
   Derivative derivatives[2];
-  std::uint16_t saves[4] = {};        // flags, by which of the two inputs require grad
+  std::uint16_t saves[4] = {};  // flags, by which of the two inputs require grad
   void (*scalar_backward)(Node* node, double g) = nullptr;
   // Refuses inputs by their values; called for integers only, a number being an array without axes.
   void (*check)(const Operation& operation, const Array& x, const Array& y) = nullptr;
 
-  // Structural. `forward` computes a result; `backward` is written in operations, so that it differentiates
-  // again; `jvp` gives the tangent of the result from those of the inputs (null ones are zero).
+  // Structural. `forward` computes a result; `backward` is written in operations, so that it
+  // differentiates again; `jvp` gives the tangent of the result from those of the inputs (null ones
+  // are zero).
   Array (*forward)(const Inputs& inputs, const Attributes* attributes) = nullptr;
   void (*backward)(Node* node, const Value& grad, Gradients& grads) = nullptr;
-  Value (*jvp)(const Inputs& inputs, const Inputs& tangents,
-               const Value& result, const Attributes* attributes) = nullptr;
+  Value (*jvp)(const Inputs& inputs, const Inputs& tangents, const Value& result,
+               const Attributes* attributes) = nullptr;
   std::uint8_t structural_reads = kNothing;
 };
 

@@ -14,9 +14,9 @@ namespace wengert {
 
 inline constexpr unsigned kNeeded = 1;  // Node::marks: leads to one of the inputs asked for
 
-// Note [Scratch]: a pass counts uses, marks nodes and gathers gradients in the nodes themselves, which
-// costs no memory and no look-ups. A pass that starts while another is under way (from a hook, a
-// Function or another thread) keeps all of it in a table instead, so the two never meet.
+// Note [Scratch]: a pass counts uses, marks nodes and gathers gradients in the nodes themselves,
+// which costs no memory and no look-ups. A pass that starts while another is under way (from a
+// hook, a Function or another thread) keeps all of it in a table instead, so the two never meet.
 struct InNodes {
   static constexpr bool kInNodes = true;
   std::uint32_t& uses(Node* node) { return node->uses; }
@@ -51,8 +51,8 @@ struct InTable {
   void forget_marks(Node*) {}
 };
 
-// The stack of the pass before, if it was not huge: most graphs are small, and allocating would be a
-// good part of walking them.
+// The stack of the pass before, if it was not huge: most graphs are small, and allocating would be
+// a good part of walking them.
 inline std::vector<Node*> spare_stack;
 
 template <class Scratch>
@@ -289,8 +289,10 @@ class Pass {
     }
     for (const Value& input : request_.inputs) {
       auto found = results_.find(input.get());
-      if (found == results_.end()) grads.emplace_back();
-      else grads.push_back(request_.create_graph ? found->second : unshared(found->second));
+      if (found == results_.end())
+        grads.emplace_back();
+      else
+        grads.push_back(request_.create_graph ? found->second : unshared(found->second));
     }
     return grads;
   }

@@ -4,7 +4,8 @@
 
 namespace wengert {
 
-Value record_result(const Operation& operation, const Array& result, const std::vector<Value>& inputs,
+Value record_result(const Operation& operation, const Array& result,
+                    const std::vector<Value>& inputs,
                     const std::shared_ptr<Attributes>& attributes) {
   int level = 0;
   for (const Value& input : inputs) level = std::max(level, level_of(input.get()));
@@ -21,8 +22,9 @@ Value record_result(const Operation& operation, const Array& result, const std::
     if (!tangents.back()) tangents.back() = zeros_like(primals.back());
   }
   const Value primal = record_result(operation, result, primals, attributes);
-  const Value tangent = operation.is_linear ? apply(operation, tangents, attributes)
-                                            : operation.jvp(primals, tangents, primal, attributes.get());
+  const Value tangent = operation.is_linear
+                            ? apply(operation, tangents, attributes)
+                            : operation.jvp(primals, tangents, primal, attributes.get());
   return make_dual(primal, tangent, level);
 }
 

@@ -5,8 +5,10 @@
 
 namespace wengert {
 
-// A value that shares `result`, recorded as the outcome of `operation` on `inputs`, with the tangent that those give.
-Value record_result(const Operation& operation, const Array& result, const std::vector<Value>& inputs,
+// A value that shares `result`, recorded as the outcome of `operation` on `inputs`, with the
+// tangent that those give.
+Value record_result(const Operation& operation, const Array& result,
+                    const std::vector<Value>& inputs,
                     const std::shared_ptr<Attributes>& attributes);
 
 }  // namespace wengert

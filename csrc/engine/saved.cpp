@@ -6,8 +6,8 @@ namespace wengert {
 namespace {
 
 std::string describe(const Node* node) {
-  std::string text = "'" + name_of_operation(node) + "' (shape " +
-                     shape_of(node).to_string() + ", " + name_of(dtype_of(node)) + ")";
+  std::string text = "'" + name_of_operation(node) + "' (shape " + shape_of(node).to_string() +
+                     ", " + name_of(dtype_of(node)) + ")";
   if (node->extra && !node->extra->made_at.empty()) text += ", made at " + node->extra->made_at;
   return text;
 }
@@ -21,9 +21,9 @@ std::string describe(const Node* node) {
 [[noreturn]] void modified_in_place(const Node* node) {
   throw std::runtime_error(
       "one of the variables needed for gradient computation has been modified by an inplace "
-      "operation: a value saved by " + describe(node) + " is at version " +
-      std::to_string(versions_of_saved(node)) + ", but was saved at version " +
-      std::to_string(node->saved_versions) +
+      "operation: a value saved by " +
+      describe(node) + " is at version " + std::to_string(versions_of_saved(node)) +
+      ", but was saved at version " + std::to_string(node->saved_versions) +
       "; change a copy instead, or do the in-place operation after backward()");
 }
 

@@ -11,7 +11,8 @@ inline constexpr unsigned kAnySaved = kSaved0 | kSaved1 | kSavedResult;
 void check_saved(const Node* node);
 void release_saved(Node* node);
 
-// versions_of_saved() of an inline node whose inputs are inline: the hot loop of a pass asks for each one.
+// versions_of_saved() of an inline node whose inputs are inline: the hot loop of a pass asks for
+// each one.
 inline std::uint32_t versions_of_scalars(const Node* node) {
   std::uint32_t sum = node->has(kSavedResult) ? node->version : 0;
   if ((node->flags & (kSaved0 | kNumber0)) == kSaved0) sum += node->inputs[0].node->version;

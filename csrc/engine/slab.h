@@ -53,13 +53,13 @@ class SlabPool {
     Block* next;
   };
   struct Slab {
-    Block* free = nullptr;  // blocks given back
+    Block* free = nullptr;         // blocks given back
     std::size_t carved = kHeader;  // bytes handed out so far, with the header
     std::uint32_t live = 0;
-    bool listed = true;       // current, or in a list of slabs with room
-    Slab* next = nullptr;     // in the list of those with room
+    bool listed = true;    // current, or in a list of slabs with room
+    Slab* next = nullptr;  // in the list of those with room
     Slab* previous = nullptr;
-    Slab* older = nullptr;    // in the list of all
+    Slab* older = nullptr;  // in the list of all
     Slab* newer = nullptr;
   };
   static_assert(sizeof(Slab) <= kHeader);
@@ -93,7 +93,7 @@ class SlabPool {
   Slab* current_ = &full;
   Slab* with_room_ = nullptr;  // doubly linked; partly used ones and cached empty ones
   Slab* newest_ = nullptr;
-  int empty_ = 0;              // of those with room
+  int empty_ = 0;  // of those with room
 #ifdef __SANITIZE_ADDRESS__
   std::int64_t live_ = 0;
 #endif

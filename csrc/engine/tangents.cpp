@@ -32,8 +32,8 @@ Value apply_dual(const Operation& operation, const Operand* operands, int count)
     primals[i] = primal_at(operands[i].node, level);
     stripped[i] = Operand(primals[i]);
   }
-  Value result = count == 1 ? apply(operation, stripped[0])
-                            : apply(operation, stripped[0], stripped[1]);
+  Value result =
+      count == 1 ? apply(operation, stripped[0]) : apply(operation, stripped[0], stripped[1]);
   Value total;
   for (int i = 0; i < count; ++i) {
     const Derivative& derivative = operation.derivatives[i];

@@ -92,9 +92,8 @@ struct Copier {
     std::rotate(nest.axes.begin() + rows, nest.axes.begin() + rows + 1,
                 nest.axes.begin() + nest.ndim - 1);
     const NestAxis<2>& height = nest.axes[nest.ndim - 2];
-    walk(nest, nest.ndim - 2, [&](const std::array<char*, 2>& at) {
-      transposed(at[0], at[1], height, columns);
-    });
+    walk(nest, nest.ndim - 2,
+         [&](const std::array<char*, 2>& at) { transposed(at[0], at[1], height, columns); });
   }
 
   // The axis along which neighbours in the source lie, if that isn't the last; -1 if none.

@@ -9,8 +9,8 @@ namespace {
 // Elements handled at a time where an operand must be gathered or converted: four blocks of
 // doubles fit the first-level cache.
 constexpr std::int64_t kBlock = 512;
-// Threads get whole chunks, so that which elements end up in the remainder of a vector loop does not depend on
-// how many threads there are.
+// Threads get whole chunks, so that which elements end up in the remainder of a vector loop does
+// not depend on how many threads there are.
 constexpr std::int64_t kChunk = 4096;
 // Below this many chunks starting another thread costs more than it saves.
 constexpr std::int64_t kGrain = 8;
@@ -148,9 +148,12 @@ void run_even_blocks(Loop loop, DType compute, int inputs, const EvenInput* in, 
   for (int i = 0; i < inputs; ++i) {
     if (!in[i].constant) continue;
     const std::int64_t length = std::min(n, kBlock);
-    if (item == 8) fill_block<std::uint64_t>(blocks[i], in[i].data, length);
-    else if (item == 4) fill_block<std::uint32_t>(blocks[i], in[i].data, length);
-    else fill_block<std::uint8_t>(blocks[i], in[i].data, length);
+    if (item == 8)
+      fill_block<std::uint64_t>(blocks[i], in[i].data, length);
+    else if (item == 4)
+      fill_block<std::uint32_t>(blocks[i], in[i].data, length);
+    else
+      fill_block<std::uint8_t>(blocks[i], in[i].data, length);
   }
   for (std::int64_t at = 0; at < n; at += kBlock) {
     const void* pointers[kMaxLoopInputs] = {};
@@ -170,13 +173,17 @@ void run_even_range(Loop loop, DType compute, int inputs, const EvenInput* in, c
   bool any_constant = false;
   for (int i = 0; i < inputs; ++i) {
     part[i] = in[i];
-    if (in[i].constant) any_constant = true;
-    else part[i].data = static_cast<const char*>(in[i].data) + begin * item;
+    if (in[i].constant)
+      any_constant = true;
+    else
+      part[i].data = static_cast<const char*>(in[i].data) + begin * item;
     pointers[i] = part[i].data;
   }
   char* target = static_cast<char*>(out.data) + begin * out_item;
-  if (any_constant) run_even_blocks(loop, compute, inputs, part, target, out_item, end - begin);
-  else loop(pointers, target, end - begin);
+  if (any_constant)
+    run_even_blocks(loop, compute, inputs, part, target, out_item, end - begin);
+  else
+    loop(pointers, target, end - begin);
 }
 
 // Calls run(begin, end) on all of a loop over n elements, on several threads if it is long.

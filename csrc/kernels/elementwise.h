@@ -24,12 +24,12 @@ struct LoopInput {
 LoopInput loop_input(const Array& array, const Dims& shape);
 LoopInput loop_constant(const void* data, DType dtype);
 
-// Fills `out` (contiguous), reading each input converted to `compute`. Long loops run without the GIL and on
-// several threads; the result does not depend on how many.
+// Fills `out` (contiguous), reading each input converted to `compute`. Long loops run without the
+// GIL and on several threads; the result does not depend on how many.
 void run_loop(Loop loop, DType compute, int inputs, const LoopInput* in, const Array& out);
 
-// An input that is neither gathered nor converted: contiguous elements of the dtype computed in, in the
-// order of the result, or one such element for all.
+// An input that is neither gathered nor converted: contiguous elements of the dtype computed in, in
+// the order of the result, or one such element for all.
 struct EvenInput {
   const void* data = nullptr;
   bool constant = false;

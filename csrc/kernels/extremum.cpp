@@ -17,9 +17,8 @@ using Element = std::conditional_t<std::is_same_v<T, bool>, std::uint8_t, T>;
 
 // As wide as an element, so that elements are compared by vectors.
 template <class T>
-using Flag = std::conditional_t<
-    sizeof(T) == 8, std::int64_t,
-    std::conditional_t<sizeof(T) == 4, std::int32_t, std::int8_t>>;
+using Flag = std::conditional_t<sizeof(T) == 8, std::int64_t,
+                                std::conditional_t<sizeof(T) == 4, std::int32_t, std::int8_t>>;
 
 template <class T, bool largest>
 struct Extremum {

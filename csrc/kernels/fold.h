@@ -16,8 +16,8 @@ namespace wengert {
 struct FoldPlan {
   FoldPlan(const Array& array, const Dims& axes, const Array& result, bool drop_repeats);
 
-  Nest<2> kept;     // steps of the array, of the result
-  Nest<1> folded;   // steps of the array
+  Nest<2> kept;    // steps of the array, of the result
+  Nest<1> folded;  // steps of the array
   std::int64_t in_origin = 0;
   std::int64_t out_origin = 0;
   std::int64_t outputs = 1;
@@ -107,8 +107,8 @@ class Fold {
     }
   }
 
-  void one_run(const In* in, std::int64_t n, Part* out, std::int64_t in_step,
-               std::int64_t out_step, std::int64_t count) const {
+  void one_run(const In* in, std::int64_t n, Part* out, std::int64_t in_step, std::int64_t out_step,
+               std::int64_t count) const {
     if (run_.step[0] == 1) return Kernel::runs(in, in_step, out, out_step, count, n);
     for (std::int64_t i = 0; i < count; ++i) {
       out[i * out_step] = Kernel::strided_run(in + i * in_step, run_.step[0], n);

@@ -128,8 +128,8 @@ struct Plain {
 
 template <>
 struct Plain<bool> {
-  WENGERT_CLONES static void add_row(bool* __restrict out, bool factor,
-                                     const bool* __restrict row, std::int64_t n) {
+  WENGERT_CLONES static void add_row(bool* __restrict out, bool factor, const bool* __restrict row,
+                                     std::int64_t n) {
     for (std::int64_t j = 0; factor && j < n; ++j) out[j] = static_cast<bool>(out[j] | row[j]);
   }
 };

@@ -137,9 +137,8 @@ struct Blocks {
 
 #ifdef WENGERT_HAS_CLONES
   __attribute__((target("arch=x86-64-v3"))) static void avx2(GemmSize size, Matrix<const T> a,
-                                                             const T* b, std::int64_t b_row,
-                                                             T* out, std::int64_t out_row,
-                                                             bool add) {
+                                                             const T* b, std::int64_t b_row, T* out,
+                                                             std::int64_t out_row, bool add) {
     all_strips<T, 32, 4>(size, a, b, b_row, out, out_row, add);
   }
   __attribute__((target("arch=x86-64-v4"))) static void avx512(GemmSize size, Matrix<const T> a,

@@ -209,8 +209,9 @@ struct Transfer {
     const NestAxis<2>& last = nest.axes[nest.ndim - 1];
     for (std::int64_t p = 0; p < count; ++p, packed += picks.inner) {
       if (!band.holds(offsets[p])) continue;
-      const std::array<char*, 2> start = {reinterpret_cast<char*>(packed),
-                                          reinterpret_cast<char*>(x + offsets[p] * picks.places.step)};
+      const std::array<char*, 2> start = {
+          reinterpret_cast<char*>(packed),
+          reinterpret_cast<char*>(x + offsets[p] * picks.places.step)};
       walk_from<2>(nest, nest.ndim - 1, start, [&](const std::array<char*, 2>& at) {
         for (std::int64_t i = 0; i < last.extent; ++i) {
           Move::apply(*reinterpret_cast<T*>(at[0] + i * last.step[0]),

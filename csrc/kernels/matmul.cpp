@@ -14,9 +14,7 @@ constexpr std::int64_t kGrain = 200'000;  // multiplications worth a thread
 
 // From here on a library that fuses multiplication and addition is faster, even on vectors half as
 // wide; with narrow ones that is so from the point where calling it no longer counts.
-std::int64_t hook_from() {
-  return has_wide_vectors() ? 512 * 512 * 512 : 80 * 80 * 80;
-}
+std::int64_t hook_from() { return has_wide_vectors() ? 512 * 512 * 512 : 80 * 80 * 80; }
 
 // Both operands with two axes at least, of which the last two are multiplied.
 struct Product {

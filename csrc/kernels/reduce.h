@@ -15,7 +15,8 @@ Array product(const Array& array, const Dims& axes);
 // The largest or smallest elements; NaN if there is one. Throws std::invalid_argument if there is
 // no element to choose from.
 Array extremum(const Array& array, const Dims& axes, bool largest);
-// Their index (int64): the first one, or the first NaN. Without an axis, that in the flattened array.
+// Their index (int64): the first one, or the first NaN. Without an axis, that in the flattened
+// array.
 Array argextremum(const Array& array, std::optional<int> axis, bool largest);
 
 // Whether any or every element is not zero (bool).

@@ -71,8 +71,10 @@ T wrapping(Op op, T x, T y) {
 // Not 0 - x: the sign of zero changes, too.
 template <Number T>
 T negated(T x) {
-  if constexpr (std::is_floating_point_v<T>) return -x;
-  else return wrapping([](auto a, auto b) { return b - a; }, x, T(0));
+  if constexpr (std::is_floating_point_v<T>)
+    return -x;
+  else
+    return wrapping([](auto a, auto b) { return b - a; }, x, T(0));
 }
 
 }  // namespace
@@ -84,7 +86,8 @@ void refuse_negative_exponents(const Operation&, const Array&, const Array& expo
   if (exponents.dtype == DType::kBool || exponents.size() == 0) return;
   Dims axes;
   for (int i = 0; i < exponents.ndim(); ++i) axes.push_back(i);
-  const Array least = cast(axes.empty() ? exponents : extremum(exponents, axes, false), DType::kInt64);
+  const Array least =
+      cast(axes.empty() ? exponents : extremum(exponents, axes, false), DType::kInt64);
   if (*least.as<std::int64_t>() < 0) {
     throw std::invalid_argument(
         "power: integers to negative integer powers are not allowed, an exponent is " +
@@ -96,17 +99,25 @@ void register_sums() {
   using namespace formula;
   binary<Anything>(
       {.name = "add", .doc = "Sum of the two inputs.", .symbol = "+"},
-      [](auto x, auto y) { return wrapping([](auto a, auto b) { return a + b; }, x, y); }, pass, pass);
+      [](auto x, auto y) { return wrapping([](auto a, auto b) { return a + b; }, x, y); }, pass,
+      pass);
   binary<Numeric>(
-      {.name = "subtract", .doc = "Difference of the two inputs.", .aliases = {"sub"}, .symbol = "-"},
+      {.name = "subtract",
+       .doc = "Difference of the two inputs.",
+       .aliases = {"sub"},
+       .symbol = "-"},
       [](auto x, auto y) { return wrapping([](auto a, auto b) { return a - b; }, x, y); }, pass,
       derivative<kNothing>([](auto g, auto, auto, auto) { return -g; }));
   unary<Numeric>(
-      {.name = "negative", .doc = "The input with its sign changed.", .aliases = {"neg"}, .symbol = "-"},
+      {.name = "negative",
+       .doc = "The input with its sign changed.",
+       .aliases = {"neg"},
+       .symbol = "-"},
       [](auto x) { return negated(x); },
       derivative<kNothing>([](auto g, auto, auto) { return -g; }));
-  unary<Anything>({.name = "positive", .doc = "A copy of the input.", .symbol = "+"},
-                  [](auto x) { return x; }, pass);
+  unary<Anything>(
+      {.name = "positive", .doc = "A copy of the input.", .symbol = "+"}, [](auto x) { return x; },
+      pass);
 }
 
 void register_products() {
@@ -125,78 +136,86 @@ void register_products() {
       [](auto x, auto y) { return x / y; },
       derivative<kSecond>([](auto g, auto, auto y, auto) { return g / y; }),
       // Not from the result: that may be divided in place once more.
-      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) { return -(g * (x / y / y)); }));
-  unary<Real>({.name = "reciprocal", .doc = "One divided by the input.", .domain = {{0.5, 2}}},
-              [](auto x) { return 1 / x; },
-              derivative<kResult>([](auto g, auto, auto r) { return -(g * (r * r)); }));
-  binary<Real>({.name = "scale", .doc = "Product; zero times anything is zero.", .is_public = false},
-               [](auto g, auto d) { return g == 0 ? 0 : g * d; },
-               derivative<kSecond>([](auto h, auto, auto d, auto) { return h * d; }),
-               derivative<kFirst>([](auto h, auto g, auto, auto) { return h * g; }));
-  binary<Real>({.name = "unscale",
-                .doc = "Quotient; zero divided by anything is zero.",
-                .domain = {{-2, 2}, {0.5, 2}},
-                .is_public = false},
-               [](auto g, auto d) { return g == 0 ? 0 : g / d; },
-               derivative<kSecond>([](auto h, auto, auto d, auto) { return h / d; }),
-               derivative<kSecond | kResult>([](auto h, auto, auto d, auto r) {
-                 return -(h * where(r == 0, 0, r / d));
-               }));
-  binary<Real>({.name = "share",
-                .doc = "Product with a part from 0 to 1; zero if either is zero.",
-                .is_public = false},
-               [](auto g, auto part) { return g == 0 || part == 0 ? 0 : g * part; },
-               derivative<kSecond>([](auto h, auto, auto part, auto) { return h.share(part); }), zero);
+      derivative<kFirst | kSecond>(
+          [](auto g, auto x, auto y, auto) { return -(g * (x / y / y)); }));
+  unary<Real>(
+      {.name = "reciprocal", .doc = "One divided by the input.", .domain = {{0.5, 2}}},
+      [](auto x) { return 1 / x; },
+      derivative<kResult>([](auto g, auto, auto r) { return -(g * (r * r)); }));
+  binary<Real>(
+      {.name = "scale", .doc = "Product; zero times anything is zero.", .is_public = false},
+      [](auto g, auto d) { return g == 0 ? 0 : g * d; },
+      derivative<kSecond>([](auto h, auto, auto d, auto) { return h * d; }),
+      derivative<kFirst>([](auto h, auto g, auto, auto) { return h * g; }));
+  binary<Real>(
+      {.name = "unscale",
+       .doc = "Quotient; zero divided by anything is zero.",
+       .domain = {{-2, 2}, {0.5, 2}},
+       .is_public = false},
+      [](auto g, auto d) { return g == 0 ? 0 : g / d; },
+      derivative<kSecond>([](auto h, auto, auto d, auto) { return h / d; }),
+      derivative<kSecond | kResult>(
+          [](auto h, auto, auto d, auto r) { return -(h * where(r == 0, 0, r / d)); }));
+  binary<Real>(
+      {.name = "share",
+       .doc = "Product with a part from 0 to 1; zero if either is zero.",
+       .is_public = false},
+      [](auto g, auto part) { return g == 0 || part == 0 ? 0 : g * part; },
+      derivative<kSecond>([](auto h, auto, auto part, auto) { return h.share(part); }), zero);
 }
 
 void register_remainders() {
   using namespace formula;
-  binary<Counting>({.name = "floor_divide",
-                   .doc = "Quotient rounded towards minus infinity. The derivative is zero.",
-                   .domain = {{-2, 2}, {0.5, 2}},
-                   .symbol = "//"},
-                  [](auto x, auto y) { return floor_divide(x, y); }, zero, zero);
+  binary<Counting>(
+      {.name = "floor_divide",
+       .doc = "Quotient rounded towards minus infinity. The derivative is zero.",
+       .domain = {{-2, 2}, {0.5, 2}},
+       .symbol = "//"},
+      [](auto x, auto y) { return floor_divide(x, y); }, zero, zero);
   binary<Counting>(
       {.name = "remainder",
-       .doc = "Remainder of division, with the sign of the divisor. At a jump the derivative is that "
-              "of the branch taken.",
+       .doc =
+           "Remainder of division, with the sign of the divisor. At a jump the derivative is that "
+           "of the branch taken.",
        .domain = {{-2, 2}, {0.5, 2}},
        .aliases = {"mod"},
        .symbol = "%"},
       [](auto x, auto y) { return remainder(x, y); }, pass,
-      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) { return -(g * floor(x / y)); }));
+      derivative<kFirst | kSecond>(
+          [](auto g, auto x, auto y, auto) { return -(g * floor(x / y)); }));
 }
 
 void register_powers() {
   using namespace formula;
-  unary<Counting>({.name = "square", .doc = "The input times itself.", .symbol = "**2"},
-                 [](auto x) { return wrapping([](auto a, auto b) { return a * b; }, x, x); },
-                 derivative<kFirst>([](auto g, auto x, auto) { return g * (2 * x); }));
-  unary<Real>({.name = "sqrt",
-               .doc = "Square root. The derivative at 0 is inf.",
-               .domain = {{0.5, 3}}},
-              [](auto x) { return sqrt(x); },
-              derivative<kResult>([](auto g, auto, auto r) { return g / (2 * r); }));
+  unary<Counting>(
+      {.name = "square", .doc = "The input times itself.", .symbol = "**2"},
+      [](auto x) { return wrapping([](auto a, auto b) { return a * b; }, x, x); },
+      derivative<kFirst>([](auto g, auto x, auto) { return g * (2 * x); }));
+  unary<Real>(
+      {.name = "sqrt", .doc = "Square root. The derivative at 0 is inf.", .domain = {{0.5, 3}}},
+      [](auto x) { return sqrt(x); },
+      derivative<kResult>([](auto g, auto, auto r) { return g / (2 * r); }));
   // The root of a sum of squares has a kink at 0, not a pole: see norm.
-  unary<Real>({.name = "root",
-               .doc = "Square root of a sum of squares. The derivative at 0 is 0.",
-               .domain = {{0.5, 3}},
-               .numpy = "sqrt",
-               .is_public = false},
-              [](auto x) { return sqrt(x); },
-              derivative<kResult>([](auto g, auto, auto r) { return g * where(r == 0, 0, 0.5_c / r); }));
+  unary<Real>(
+      {.name = "root",
+       .doc = "Square root of a sum of squares. The derivative at 0 is 0.",
+       .domain = {{0.5, 3}},
+       .numpy = "sqrt",
+       .is_public = false},
+      [](auto x) { return sqrt(x); },
+      derivative<kResult>([](auto g, auto, auto r) { return g * where(r == 0, 0, 0.5_c / r); }));
   binary<Counting>(
       {.name = "power",
-       .doc = "First input to the power of the second. Where the exponent is 0 the derivative in the "
-              "base is 0; where the base is 0 and the exponent is not negative the derivative in the "
-              "exponent is 0.",
+       .doc =
+           "First input to the power of the second. Where the exponent is 0 the derivative in the "
+           "base is 0; where the base is 0 and the exponent is not negative the derivative in the "
+           "exponent is 0.",
        .domain = {{0.5, 2}, {-2, 2}},
        .aliases = {"pow"},
        .symbol = "**"},
       [](auto x, auto y) { return power(x, y); },
-      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) {
-        return g * where(y == 0, 0, y * pow(x, y - 1));
-      }),
+      derivative<kFirst | kSecond>(
+          [](auto g, auto x, auto y, auto) { return g * where(y == 0, 0, y * pow(x, y - 1)); }),
       derivative<kFirst | kSecond | kResult>([](auto g, auto x, auto y, auto r) {
         return g * where(x == 0, where(y >= 0, 0, r * log(x)), r * log(x));
       }),
@@ -205,18 +224,27 @@ void register_powers() {
 
 void register_bits() {
   using namespace formula;
-  binary<Bits>({.name = "bitwise_and", .doc = "Bit by bit and.", .symbol = "&"},
-               [](auto x, auto y) { return x & y; }, zero, zero);
-  binary<Bits>({.name = "bitwise_or", .doc = "Bit by bit or.", .symbol = "|"},
-               [](auto x, auto y) { return x | y; }, zero, zero);
-  binary<Bits>({.name = "bitwise_xor", .doc = "Bit by bit exclusive or.", .symbol = "^"},
-               [](auto x, auto y) { return x ^ y; }, zero, zero);
-  unary<Bits>({.name = "invert", .doc = "Every bit changed; for bool, not.", .aliases = {"bitwise_not"}, .symbol = "~"},
-              [](auto x) {
-                if constexpr (std::is_same_v<decltype(x), bool>) return !x;
-                else return ~x;
-              },
-              zero);
+  binary<Bits>(
+      {.name = "bitwise_and", .doc = "Bit by bit and.", .symbol = "&"},
+      [](auto x, auto y) { return x & y; }, zero, zero);
+  binary<Bits>(
+      {.name = "bitwise_or", .doc = "Bit by bit or.", .symbol = "|"},
+      [](auto x, auto y) { return x | y; }, zero, zero);
+  binary<Bits>(
+      {.name = "bitwise_xor", .doc = "Bit by bit exclusive or.", .symbol = "^"},
+      [](auto x, auto y) { return x ^ y; }, zero, zero);
+  unary<Bits>(
+      {.name = "invert",
+       .doc = "Every bit changed; for bool, not.",
+       .aliases = {"bitwise_not"},
+       .symbol = "~"},
+      [](auto x) {
+        if constexpr (std::is_same_v<decltype(x), bool>)
+          return !x;
+        else
+          return ~x;
+      },
+      zero);
 }
 
 }  // namespace

@@ -6,18 +6,26 @@ namespace wengert {
 namespace {
 
 void register_orderings() {
-  comparison({.name = "equal", .doc = "Where the inputs are equal.", .aliases = {"eq"}, .symbol = "=="},
-             [](auto x, auto y) { return x == y; });
-  comparison({.name = "not_equal", .doc = "Where the inputs differ.", .aliases = {"ne"}, .symbol = "!="},
-             [](auto x, auto y) { return x != y; });
-  comparison({.name = "less", .doc = "Where the first input is smaller.", .aliases = {"lt"}, .symbol = "<"},
+  comparison(
+      {.name = "equal", .doc = "Where the inputs are equal.", .aliases = {"eq"}, .symbol = "=="},
+      [](auto x, auto y) { return x == y; });
+  comparison(
+      {.name = "not_equal", .doc = "Where the inputs differ.", .aliases = {"ne"}, .symbol = "!="},
+      [](auto x, auto y) { return x != y; });
+  comparison({.name = "less",
+              .doc = "Where the first input is smaller.",
+              .aliases = {"lt"},
+              .symbol = "<"},
              [](auto x, auto y) { return x < y; });
   comparison({.name = "less_equal",
               .doc = "Where the first input is not larger.",
               .aliases = {"le"},
               .symbol = "<="},
              [](auto x, auto y) { return x <= y; });
-  comparison({.name = "greater", .doc = "Where the first input is larger.", .aliases = {"gt"}, .symbol = ">"},
+  comparison({.name = "greater",
+              .doc = "Where the first input is larger.",
+              .aliases = {"gt"},
+              .symbol = ">"},
              [](auto x, auto y) { return x > y; });
   comparison({.name = "greater_equal",
               .doc = "Where the first input is not smaller.",

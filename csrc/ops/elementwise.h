@@ -12,8 +12,7 @@
 // One object runs with AVX-512, AVX2 or SSE2, as the machine has it.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__) && \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define WENGERT_CLONES \
-  __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define WENGERT_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define WENGERT_CLONES
 #endif
@@ -38,8 +37,8 @@ template <unsigned kReads, class F>
 struct Formula {
   F f;
 };
-// derivative<kFirst | kResult>([](auto g, auto x, auto, auto y) { ... }) for two inputs (g, x0, x1, result);
-// for one input (g, x, result).
+// derivative<kFirst | kResult>([](auto g, auto x, auto, auto y) { ... }) for two inputs (g, x0, x1,
+// result); for one input (g, x, result).
 template <unsigned kReads, class F>
 constexpr Formula<kReads, F> derivative(F f) {
   return {f};
@@ -60,8 +59,10 @@ namespace detail {
 
 template <unsigned kReads, unsigned kBit, class T>
 auto read_or_hide(const T& value) {
-  if constexpr ((kReads & kBit) != 0) return value;
-  else return NotRead{};
+  if constexpr ((kReads & kBit) != 0)
+    return value;
+  else
+    return NotRead{};
 }
 
 // Evaluates a formula on numbers or on values.
@@ -268,14 +269,16 @@ template <class V>
 void comparison(const Info& info, V) {
   Operation record = detail::record_of(info, OperationKind::kComparison, 2);
   record.scalar2 = [](double x, double y) { return static_cast<double>(V{}(x, y)); };
-  detail::set_comparison_loops<detail::BinaryLoop, V, double, float, std::int64_t, std::int32_t, bool>(record);
+  detail::set_comparison_loops<detail::BinaryLoop, V, double, float, std::int64_t, std::int32_t,
+                               bool>(record);
   add_operation(std::move(record));
 }
 template <class V>
 void test(const Info& info, V) {
   Operation record = detail::record_of(info, OperationKind::kComparison, 1);
   record.scalar1 = [](double x) { return static_cast<double>(V{}(x)); };
-  detail::set_comparison_loops<detail::UnaryLoop, V, double, float, std::int64_t, std::int32_t, bool>(record);
+  detail::set_comparison_loops<detail::UnaryLoop, V, double, float, std::int64_t, std::int32_t,
+                               bool>(record);
   add_operation(std::move(record));
 }
 

@@ -18,12 +18,11 @@ std::string trimmed(const std::string& text) {
 
 ArgumentKind kind_of(const std::string& word) {
   static const std::pair<const char*, ArgumentKind> kinds[] = {
-      {"tensor", ArgumentKind::kTensor}, {"tensors", ArgumentKind::kTensors},
-      {"operand", ArgumentKind::kOperand},
-      {"axis", ArgumentKind::kAxis},     {"axes", ArgumentKind::kAxes},
-      {"shape", ArgumentKind::kShape},   {"bool", ArgumentKind::kBool},
-      {"int", ArgumentKind::kInt},       {"float", ArgumentKind::kFloat},
-      {"dtype", ArgumentKind::kDType}};
+      {"tensor", ArgumentKind::kTensor},   {"tensors", ArgumentKind::kTensors},
+      {"operand", ArgumentKind::kOperand}, {"axis", ArgumentKind::kAxis},
+      {"axes", ArgumentKind::kAxes},       {"shape", ArgumentKind::kShape},
+      {"bool", ArgumentKind::kBool},       {"int", ArgumentKind::kInt},
+      {"float", ArgumentKind::kFloat},     {"dtype", ArgumentKind::kDType}};
   for (const auto& [name, kind] : kinds) {
     if (word == name) return kind;
   }

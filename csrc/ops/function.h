@@ -57,10 +57,22 @@ struct FunctionRecord {
 
 // Other spellings of parameters, for all functions: (theirs, ours).
 inline constexpr std::pair<const char*, const char*> kParameterAliases[] = {
-    {"dim", "axis"},   {"dims", "axis"},         {"keepdim", "keepdims"}, {"input", "x"},
-    {"other", "y"},    {"correction", "ddof"},   {"p", "ord"},            {"a", "x"},
-    {"min", "low"},    {"max", "high"},          {"a_min", "low"},        {"a_max", "high"},
-    {"axes", "axis"},  {"tensors", "arrays"},    {"size", "shape"},       {"newshape", "shape"},
+    {"dim", "axis"},
+    {"dims", "axis"},
+    {"keepdim", "keepdims"},
+    {"input", "x"},
+    {"other", "y"},
+    {"correction", "ddof"},
+    {"p", "ord"},
+    {"a", "x"},
+    {"min", "low"},
+    {"max", "high"},
+    {"a_min", "low"},
+    {"a_max", "high"},
+    {"axes", "axis"},
+    {"tensors", "arrays"},
+    {"size", "shape"},
+    {"newshape", "shape"},
 };
 
 void add_function(FunctionRecord record);

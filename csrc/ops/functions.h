@@ -1,5 +1,5 @@
-// Operations that are not elementwise, as C++ functions on values. Axes are normalised here; errors say what
-// was given.
+// Operations that are not elementwise, as C++ functions on values. Axes are normalised here; errors
+// say what was given.
 #pragma once
 
 #include <optional>
@@ -53,12 +53,12 @@ struct IndexItem {
 Value index(const Value& x, const std::vector<IndexItem>& items);
 // x[items] = value, written into the storage of `target`; nothing is recorded.
 void assign(const Array& target, const std::vector<IndexItem>& items, const Array& value);
-// Elements by their place in the flattened tensor, and the adjoint: zeros with values added at such places.
+// Elements by their place in the flattened tensor, and the adjoint: zeros with values added at such
+// places.
 Value take_flat(const Value& x, const Array& indices);
 Value put_flat(const Value& values, const Array& indices, const Dims& shape);
 // One stretch of one axis, as a view.
 Value slice(const Value& x, int axis, std::int64_t start, std::int64_t length);
-
 
 // region.cpp: what in-place operations on parts of a tensor become in the graph
 // x after x[items] = value was written into its storage; shares that storage.

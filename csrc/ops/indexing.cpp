@@ -7,8 +7,8 @@
 namespace wengert {
 namespace {
 
-// What an index without arrays picks: a view. For each input axis where it starts, how it steps and how
-// long it is; for each result axis the input axis it comes from, or -1 for a new one.
+// What an index without arrays picks: a view. For each input axis where it starts, how it steps and
+// how long it is; for each result axis the input axis it comes from, or -1 for a new one.
 struct View {
   Dims starts;
   Dims steps;
@@ -81,7 +81,8 @@ int axes_taken(const IndexItem& item) {
   return 1;
 }
 
-std::vector<IndexItem> with_ellipsis_expanded(const std::vector<IndexItem>& items, const Dims& shape) {
+std::vector<IndexItem> with_ellipsis_expanded(const std::vector<IndexItem>& items,
+                                              const Dims& shape) {
   int taken = 0;
   int ellipses = 0;
   for (const IndexItem& item : items) {
@@ -90,8 +91,8 @@ std::vector<IndexItem> with_ellipsis_expanded(const std::vector<IndexItem>& item
   }
   if (taken > shape.size()) {
     throw std::out_of_range("too many indices: a tensor of shape " + shape.to_string() + " has " +
-                            std::to_string(shape.size()) + " dimensions, but " + std::to_string(taken) +
-                            " were indexed");
+                            std::to_string(shape.size()) + " dimensions, but " +
+                            std::to_string(taken) + " were indexed");
   }
   if (ellipses > 1) throw std::out_of_range("an index can only have a single ellipsis ('...')");
   std::vector<IndexItem> result;
@@ -99,8 +100,10 @@ std::vector<IndexItem> with_ellipsis_expanded(const std::vector<IndexItem>& item
     for (int i = taken; i < shape.size(); ++i) result.emplace_back();
   };
   for (const IndexItem& item : items) {
-    if (item.kind == IndexItem::kEllipsis) fill_up();
-    else result.push_back(item);
+    if (item.kind == IndexItem::kEllipsis)
+      fill_up();
+    else
+      result.push_back(item);
   }
   if (ellipses == 0) fill_up();
   return result;
@@ -140,11 +143,11 @@ struct Parser {
 
   const Dims& shape;
   Plan plan;
-  Dims array_axes;              // axes of the view that arrays index
+  Dims array_axes;  // axes of the view that arrays index
   std::vector<Array> arrays;
   bool adjacent = true;
-  bool in_run = false;          // the item before was an array
-  int axis = 0;                 // of the input
+  bool in_run = false;  // the item before was an array
+  int axis = 0;         // of the input
 
   void whole_axis() {
     plan.view.starts.push_back(0);
@@ -174,8 +177,10 @@ struct Parser {
 
   void add(const IndexItem& item, bool integers_are_arrays) {
     if (item.kind == IndexItem::kArray) {
-      if (item.array.dtype == DType::kBool) add_mask(item.array);
-      else add_array(item.array);
+      if (item.array.dtype == DType::kBool)
+        add_mask(item.array);
+      else
+        add_array(item.array);
       return;
     }
     if (item.kind == IndexItem::kInteger && integers_are_arrays) {
@@ -212,7 +217,8 @@ struct Parser {
     for (int i = 0; i < plan.first_axis; ++i) plan.order.push_back(i);
     for (std::int64_t a : array_axes) plan.order.push_back(a);
     for (int i = 0; i < plan.view.sources.size(); ++i) {
-      if (std::find(plan.order.begin(), plan.order.end(), i) == plan.order.end()) plan.order.push_back(i);
+      if (std::find(plan.order.begin(), plan.order.end(), i) == plan.order.end())
+        plan.order.push_back(i);
     }
     for (const Array& array : arrays) {
       plan.indices.push_back(copy_of(broadcast_view(cast(array, DType::kInt64), common)));
@@ -220,7 +226,8 @@ struct Parser {
   }
 };
 
-// Most indices are integers and slices only, which need none of the machinery above. False if there is more.
+// Most indices are integers and slices only, which need none of the machinery above. False if there
+// is more.
 bool plain_view(const std::vector<IndexItem>& items, const Dims& shape, View* view) {
   const int taken = static_cast<int>(items.size());
   if (taken > shape.size()) return false;
@@ -259,7 +266,8 @@ Value apply_view(const Value& x, View view) {
   return apply_one(op, x, ViewAttributes(std::move(view), x.shape()));
 }
 
-Operation linear(const char* name, const char* doc, Array (*forward)(const Inputs&, const Attributes*),
+Operation linear(const char* name, const char* doc,
+                 Array (*forward)(const Inputs&, const Attributes*),
                  void (*backward)(Node*, const Value&, Gradients&)) {
   Operation record;
   record.name = name;
@@ -278,12 +286,14 @@ void add_pair(const char* name, const char* doc, Array (*forward)(const Inputs&,
               const char* adjoint_name, const char* adjoint_doc,
               Array (*adjoint)(const Inputs&, const Attributes*)) {
   static const Operation* ops[2];
-  ops[0] = &add_operation(linear(name, doc, forward, [](Node* node, const Value& g, Gradients& grads) {
-    grads[0] = apply(*ops[1], {g}, shared_attributes<A>(node));
-  }));
-  ops[1] = &add_operation(linear(adjoint_name, adjoint_doc, adjoint, [](Node* node, const Value& g, Gradients& grads) {
-    grads[0] = apply(*ops[0], {g}, shared_attributes<A>(node));
-  }));
+  ops[0] =
+      &add_operation(linear(name, doc, forward, [](Node* node, const Value& g, Gradients& grads) {
+        grads[0] = apply(*ops[1], {g}, shared_attributes<A>(node));
+      }));
+  ops[1] = &add_operation(
+      linear(adjoint_name, adjoint_doc, adjoint, [](Node* node, const Value& g, Gradients& grads) {
+        grads[0] = apply(*ops[0], {g}, shared_attributes<A>(node));
+      }));
 }
 
 }  // namespace
@@ -327,7 +337,8 @@ Value index(const Value& x, const std::vector<IndexItem>& items) {
   for (int i = 0; i < plan.order.size(); ++i) in_order = in_order && plan.order[i] == i;
   if (!in_order) result = permute(result, plan.order);
   static const Operation& op = operation("take");
-  return apply_one(op, result, TakeAttributes(plan.first_axis, std::move(plan.indices), result.shape()));
+  return apply_one(op, result,
+                   TakeAttributes(plan.first_axis, std::move(plan.indices), result.shape()));
 }
 
 void assign(const Array& target, const std::vector<IndexItem>& items, const Array& value) {
@@ -355,8 +366,10 @@ void assign(const Array& target, const std::vector<IndexItem>& items, const Arra
   source = broadcast_view(source, shape);
   // The value may be a view of what is being written to.
   if (source.storage.get() == target.storage.get()) source = copy_of(source);
-  if (plan.indices.empty()) copy(part, source);
-  else scatter_assign(part, plan.first_axis, plan.indices, cast(source, part.dtype));
+  if (plan.indices.empty())
+    copy(part, source);
+  else
+    scatter_assign(part, plan.first_axis, plan.indices, cast(source, part.dtype));
 }
 
 Value take_flat(const Value& x, const Array& indices) {
@@ -368,7 +381,8 @@ Value take_flat(const Value& x, const Array& indices) {
 Value put_flat(const Value& values, const Array& indices, const Dims& shape) {
   static const Operation& op = operation("put");
   return reshape(apply(op, {values},
-                       std::make_shared<TakeAttributes>(0, std::vector<Array>{indices}, Dims{shape.product()})),
+                       std::make_shared<TakeAttributes>(0, std::vector<Array>{indices},
+                                                        Dims{shape.product()})),
                  shape);
 }
 

@@ -11,24 +11,33 @@ Value column(const Value& x) { return unsqueeze(x, x.ndim()); }
 
 Value last_two_swapped(const Value& x) { return swap_axes(x, -2, -1); }
 
-// Gradients of a @ b; where an operand was broadcast the pass sums over the axes it was stretched along.
+// Gradients of a @ b; where an operand was broadcast the pass sums over the axes it was stretched
+// along.
 void matmul_backward(Node* node, const Value& g, Gradients& grads) {
   const Value a(node->inputs[0].node);
   const Value b(node->inputs[1].node);
   const bool vector_a = a.ndim() == 1;
   const bool vector_b = b.ndim() == 1;
   if (a.requires_grad()) {
-    if (vector_a && vector_b) grads[0] = g * b;
-    else if (vector_b) grads[0] = column(g) * b;
-    else if (vector_a) grads[0] = matmul(b, g);
-    else grads[0] = matmul(g, last_two_swapped(b));
+    if (vector_a && vector_b)
+      grads[0] = g * b;
+    else if (vector_b)
+      grads[0] = column(g) * b;
+    else if (vector_a)
+      grads[0] = matmul(b, g);
+    else
+      grads[0] = matmul(g, last_two_swapped(b));
     if (vector_a && b.ndim() > 2) grads[0] = squeeze(matmul(b, column(g)), Dims{-1});
   }
   if (b.requires_grad()) {
-    if (vector_a && vector_b) grads[1] = g * a;
-    else if (vector_a) grads[1] = column(a) * unsqueeze(g, -2);
-    else if (vector_b) grads[1] = squeeze(matmul(last_two_swapped(a), column(g)), Dims{-1});
-    else grads[1] = matmul(last_two_swapped(a), g);
+    if (vector_a && vector_b)
+      grads[1] = g * a;
+    else if (vector_a)
+      grads[1] = column(a) * unsqueeze(g, -2);
+    else if (vector_b)
+      grads[1] = squeeze(matmul(last_two_swapped(a), column(g)), Dims{-1});
+    else
+      grads[1] = matmul(last_two_swapped(a), g);
   }
 }
 
@@ -89,28 +98,30 @@ void register_linear_algebra() {
   record.jvp = matmul_jvp;
   add_operation(std::move(record));
 
-  add_function({.name = "matmul",
-                .doc = "Product of matrices over the last two axes; leading axes broadcast. Vectors count as "
-                       "a row on the left and a column on the right.",
-                .signature = "x: tensor, y: tensor",
-                .numpy = "matmul",
-                .aliases = {"mm", "bmm", "mv"},
-                .call = [](const Arguments& a) { return matmul(a[0].value, a[1].value); }});
-  add_function({.name = "dot",
-                .doc = "Inner product of two vectors; products of scalars and matrices as NumPy's dot.",
-                .signature = "x: tensor, y: tensor",
-                .numpy = "dot",
-                .aliases = {},
-                .call = [](const Arguments& a) {
-                  if (a[0].value.ndim() == 0 || a[1].value.ndim() == 0) return a[0].value * a[1].value;
-                  if (a[0].value.ndim() > 2 || a[1].value.ndim() > 2) {
-                    throw std::invalid_argument(
-                        "dot: expected at most 2 dimensions, got shapes " +
-                        a[0].value.shape().to_string() + " and " + a[1].value.shape().to_string() +
-                        "; use matmul");
-                  }
-                  return matmul(a[0].value, a[1].value);
-                }});
+  add_function(
+      {.name = "matmul",
+       .doc =
+           "Product of matrices over the last two axes; leading axes broadcast. Vectors count as "
+           "a row on the left and a column on the right.",
+       .signature = "x: tensor, y: tensor",
+       .numpy = "matmul",
+       .aliases = {"mm", "bmm", "mv"},
+       .call = [](const Arguments& a) { return matmul(a[0].value, a[1].value); }});
+  add_function(
+      {.name = "dot",
+       .doc = "Inner product of two vectors; products of scalars and matrices as NumPy's dot.",
+       .signature = "x: tensor, y: tensor",
+       .numpy = "dot",
+       .aliases = {},
+       .call = [](const Arguments& a) {
+         if (a[0].value.ndim() == 0 || a[1].value.ndim() == 0) return a[0].value * a[1].value;
+         if (a[0].value.ndim() > 2 || a[1].value.ndim() > 2) {
+           throw std::invalid_argument("dot: expected at most 2 dimensions, got shapes " +
+                                       a[0].value.shape().to_string() + " and " +
+                                       a[1].value.shape().to_string() + "; use matmul");
+         }
+         return matmul(a[0].value, a[1].value);
+       }});
   add_function({.name = "outer",
                 .doc = "Products of each element of one vector with each of another.",
                 .signature = "x: tensor, y: tensor",

@@ -1,8 +1,8 @@
 // The functions formulas are made of, on plain numbers.
 //
-// Note [Vector functions]: with libmvec the compiler replaces these calls inside loops by vector versions,
-// because they are declared `simd` here. NaN, infinities and signed zeros stay as in the scalar ones;
-// results differ from them by a few units in the last place.
+// Note [Vector functions]: with libmvec the compiler replaces these calls inside loops by vector
+// versions, because they are declared `simd` here. NaN, infinities and signed zeros stay as in the
+// scalar ones; results differ from them by a few units in the last place.
 #pragma once
 
 #include <cmath>
@@ -12,7 +12,7 @@
 #include <type_traits>
 
 #if defined(WENGERT_LIBMVEC) && defined(__GLIBC_PREREQ) && !defined(__SANITIZE_ADDRESS__)
-#define WENGERT_SIMD(name)                                                    \
+#define WENGERT_SIMD(name)                                                      \
   extern "C" __attribute__((simd("notinbranch"))) double name(double) noexcept; \
   extern "C" __attribute__((simd("notinbranch"))) float name##f(float) noexcept;
 WENGERT_SIMD(sin)
@@ -53,19 +53,29 @@ template <class T>
 concept Float = std::is_floating_point_v<T>;
 
 template <Float T>
-T operator*(Literal a, T b) { return static_cast<T>(a.value) * b; }
+T operator*(Literal a, T b) {
+  return static_cast<T>(a.value) * b;
+}
 template <Float T>
-T operator*(T a, Literal b) { return a * static_cast<T>(b.value); }
+T operator*(T a, Literal b) {
+  return a * static_cast<T>(b.value);
+}
 template <Float T>
-T operator+(Literal a, T b) { return static_cast<T>(a.value) + b; }
+T operator+(Literal a, T b) {
+  return static_cast<T>(a.value) + b;
+}
 template <Float T>
-T operator-(Literal a, T b) { return static_cast<T>(a.value) - b; }
+T operator-(Literal a, T b) {
+  return static_cast<T>(a.value) - b;
+}
 template <Float T>
-T operator/(Literal a, T b) { return static_cast<T>(a.value) / b; }
+T operator/(Literal a, T b) {
+  return static_cast<T>(a.value) / b;
+}
 
 // C's functions by the type of the argument; the `f` ones are what libmvec knows for float.
-#define WENGERT_NUMBER_FUNCTION(name)                     \
-  inline double name(double x) { return ::name(x); }      \
+#define WENGERT_NUMBER_FUNCTION(name)                \
+  inline double name(double x) { return ::name(x); } \
   inline float name(float x) { return ::name##f(x); }
 WENGERT_NUMBER_FUNCTION(sin)
 WENGERT_NUMBER_FUNCTION(cos)
@@ -108,15 +118,20 @@ std::common_type_t<A, B> where(bool condition, A a, B b) {
 
 // x where the condition holds, NaN outside the domain.
 template <Float T>
-T inside(bool domain, T x) { return domain ? x : std::numeric_limits<T>::quiet_NaN(); }
+T inside(bool domain, T x) {
+  return domain ? x : std::numeric_limits<T>::quiet_NaN();
+}
 
 template <Float T>
-bool isnan(T x) { return x != x; }
+bool isnan(T x) {
+  return x != x;
+}
 
 template <Number T>
 T absolute(T x) {
   if constexpr (std::is_floating_point_v<T>) return std::fabs(x);
-  if constexpr (std::is_same_v<T, bool>) return x;
+  if constexpr (std::is_same_v<T, bool>)
+    return x;
   else if constexpr (std::is_integral_v<T>) {
     // Unsigned: the least integer has no counterpart and stays itself, as in NumPy.
     const auto u = static_cast<std::make_unsigned_t<T>>(x);
@@ -134,11 +149,12 @@ T sign(T x) {
   }
 }
 
-// The gradient on its way back, as formulas see it. Note [Zero times infinity]: a gradient that is exactly zero
-// says that the value was not used, so it stays zero whatever it is multiplied with.
+// The gradient on its way back, as formulas see it. Note [Zero times infinity]: a gradient that is
+// exactly zero says that the value was not used, so it stays zero whatever it is multiplied with.
 //
-// Note [Choices]: `share` is for operations that choose among their inputs or constants. What was not
-// chosen does not matter, so a part of exactly zero also stops a gradient that is infinite or NaN.
+// Note [Choices]: `share` is for operations that choose among their inputs or constants. What was
+// not chosen does not matter, so a part of exactly zero also stops a gradient that is infinite or
+// NaN.
 template <class T>
 struct Cotangent {
   T value;
@@ -155,13 +171,17 @@ Cotangent<T> operator*(Cotangent<T> g, U d) {
   return {g.value == T(0) ? T(0) : product};
 }
 template <Float T>
-Cotangent<T> operator*(Cotangent<T> g, Literal d) { return {g.value * static_cast<T>(d.value)}; }
+Cotangent<T> operator*(Cotangent<T> g, Literal d) {
+  return {g.value * static_cast<T>(d.value)};
+}
 template <Float T, Number U>
 Cotangent<T> operator/(Cotangent<T> g, U d) {
   const T quotient = g.value / static_cast<T>(d);
   return {g.value == T(0) ? T(0) : quotient};
 }
 template <Float T>
-Cotangent<T> operator-(Cotangent<T> g) { return {-g.value}; }
+Cotangent<T> operator-(Cotangent<T> g) {
+  return {-g.value};
+}
 
 }  // namespace wengert::formula

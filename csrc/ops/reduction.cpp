@@ -1,10 +1,9 @@
 // Sums, products, extrema and statistics over axes.
-#include "kernels/copy.h"
-#include "kernels/reduce.h"
-
 #include <cmath>
 #include <limits>
 
+#include "kernels/copy.h"
+#include "kernels/reduce.h"
 #include "ops/function.h"
 #include "ops/functions.h"
 #include "ops/operations.h"
@@ -78,8 +77,8 @@ Value extremum_jvp(const Inputs& in, const Inputs& tangents, const Value& result
 
 // ---- prod ---------------------------------------------------------------------------------------
 
-// For each element along the last axis the product of all others, without division, so that it is exact
-// with any number of zeros: products of pairs are formed up a tree and handed down again.
+// For each element along the last axis the product of all others, without division, so that it is
+// exact with any number of zeros: products of pairs are formed up a tree and handed down again.
 Value product_of_others(const Value& x) {
   const int last = x.ndim() - 1;
   const std::int64_t n = x.shape()[last];
@@ -124,7 +123,8 @@ void prod_backward(Node* node, const Value& g, Gradients& grads) {
   grads[0] = (cotangent * others_over(x, axes)).value;
 }
 
-Value prod_jvp(const Inputs& in, const Inputs& tangents, const Value&, const Attributes* attributes) {
+Value prod_jvp(const Inputs& in, const Inputs& tangents, const Value&,
+               const Attributes* attributes) {
   const ReduceAttributes& a = attributes_of(attributes);
   const formula::Cotangent<Value> tangent{tangents[0]};
   return sum((tangent * others_over(in[0], a.axes)).value, a.axes, a.keepdims);
@@ -180,11 +180,11 @@ FunctionRecord over_axes(const char* name, const char* doc, Value (*call)(const 
 }
 
 void register_sums() {
-  FunctionRecord record = over_axes("sum", "Sum over the given axes, or over all.",
-                                    [](const Arguments& a) {
-                                      const Value x = a[3].given ? cast(a[0].value, a[3].dtype) : a[0].value;
-                                      return sum(x, axes_of(a[1]), a[2].flag);
-                                    });
+  FunctionRecord record =
+      over_axes("sum", "Sum over the given axes, or over all.", [](const Arguments& a) {
+        const Value x = a[3].given ? cast(a[0].value, a[3].dtype) : a[0].value;
+        return sum(x, axes_of(a[1]), a[2].flag);
+      });
   record.signature += ", dtype: dtype = None";
   add_function(record);
   record = over_axes("mean", "Arithmetic mean over the given axes, or over all. NaN of no element.",
@@ -194,29 +194,26 @@ void register_sums() {
                      });
   record.signature += ", dtype: dtype = None";
   add_function(record);
-  add_function(over_axes("prod",
-                         "Product over the given axes, or over all. Derivatives are exact with any "
-                         "number of zeros.",
-                         [](const Arguments& a) {
-                           return prod(a[0].value, axes_of(a[1]), a[2].flag);
-                         }));
+  add_function(
+      over_axes("prod",
+                "Product over the given axes, or over all. Derivatives are exact with any "
+                "number of zeros.",
+                [](const Arguments& a) { return prod(a[0].value, axes_of(a[1]), a[2].flag); }));
 }
 
 void register_extrema() {
-  FunctionRecord record = over_axes("max",
-                                    "Largest element over the given axes, or over all; NaN if there is "
-                                    "one. Equal largest elements share the gradient.",
-                                    [](const Arguments& a) {
-                                      return extremum(a[0].value, axes_of(a[1]), a[2].flag, true);
-                                    });
+  FunctionRecord record = over_axes(
+      "max",
+      "Largest element over the given axes, or over all; NaN if there is "
+      "one. Equal largest elements share the gradient.",
+      [](const Arguments& a) { return extremum(a[0].value, axes_of(a[1]), a[2].flag, true); });
   record.aliases = {"amax"};
   add_function(record);
-  record = over_axes("min",
-                     "Smallest element over the given axes, or over all; NaN if there is one. Equal "
-                     "smallest elements share the gradient.",
-                     [](const Arguments& a) {
-                       return extremum(a[0].value, axes_of(a[1]), a[2].flag, false);
-                     });
+  record = over_axes(
+      "min",
+      "Smallest element over the given axes, or over all; NaN if there is one. Equal "
+      "smallest elements share the gradient.",
+      [](const Arguments& a) { return extremum(a[0].value, axes_of(a[1]), a[2].flag, false); });
   record.aliases = {"amin"};
   add_function(record);
 }
@@ -252,15 +249,18 @@ void register_choices() {
   for (const bool is_max : {true, false}) {
     FunctionRecord record;
     record.name = is_max ? "argmax" : "argmin";
-    record.doc = std::string("Index (int64) of the first ") + (is_max ? "largest" : "smallest") +
-                 " element along an axis, or in the flattened tensor; of the first NaN if there is one.";
+    record.doc =
+        std::string("Index (int64) of the first ") + (is_max ? "largest" : "smallest") +
+        " element along an axis, or in the flattened tensor; of the first NaN if there is one.";
     record.signature = "x: tensor, axis: axis = None, keepdims: bool = False";
     record.numpy = record.name;
     record.call = is_max ? arg_extremum<true> : arg_extremum<false>;
     add_function(record);
   }
-  add_function(over_axes("any", "Whether some element over the given axes is not zero.", truth<kAny, any>));
-  add_function(over_axes("all", "Whether every element over the given axes is not zero.", truth<kAll, all>));
+  add_function(
+      over_axes("any", "Whether some element over the given axes is not zero.", truth<kAny, any>));
+  add_function(
+      over_axes("all", "Whether every element over the given axes is not zero.", truth<kAll, all>));
 }
 
 void register_statistics() {
@@ -273,7 +273,8 @@ void register_statistics() {
   add_function(record);
   record.name = record.numpy = "std";
   record.doc =
-      "Standard deviation over the given axes, or over all: the square root of var. The derivative of "
+      "Standard deviation over the given axes, or over all: the square root of var. The derivative "
+      "of "
       "the deviation of equal elements is 0.";
   record.call = [](const Arguments& a) {
     static const Operation& root = operation("root");
@@ -284,8 +285,10 @@ void register_statistics() {
   record.name = "norm";
   record.numpy = "linalg.vector_norm";
   record.doc =
-      "Vector norm of the elements over the given axes, or over all: the root of the sum of |x|**ord; "
-      "inf and -inf give the largest and smallest |x|, 0 counts what is not zero. The derivative at 0 is 0.";
+      "Vector norm of the elements over the given axes, or over all: the root of the sum of "
+      "|x|**ord; "
+      "inf and -inf give the largest and smallest |x|, 0 counts what is not zero. The derivative "
+      "at 0 is 0.";
   record.signature = "x: tensor, ord: float = 2, axis: axes = None, keepdims: bool = False";
   record.call = [](const Arguments& a) {
     return norm(a[0].value, a[1].number, axes_of(a[2]), a[3].flag);

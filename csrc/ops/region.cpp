@@ -1,6 +1,6 @@
-// In-place writes as the graph sees them. Note [Regions]: a write through an index or a view replaces a region of
-// the tensor that owns the memory. The region is known by the places of its elements in the flattened tensor;
-// they are worked out only when a derivative is taken.
+// In-place writes as the graph sees them. Note [Regions]: a write through an index or a view
+// replaces a region of the tensor that owns the memory. The region is known by the places of its
+// elements in the flattened tensor; they are worked out only when a derivative is taken.
 #include "engine/record.h"
 #include "kernels/copy.h"
 #include "kernels/index.h"
@@ -98,7 +98,8 @@ void overwrite_backward(Node* node, const Value& g, Gradients& grads) {
   }
 }
 
-Value overwrite_jvp(const Inputs& in, const Inputs& tangents, const Value&, const Attributes* attributes) {
+Value overwrite_jvp(const Inputs& in, const Inputs& tangents, const Value&,
+                    const Attributes* attributes) {
   const Dims& shape = in[0].shape();
   const Array places = region_of(attributes).places(shape);
   const Value part = cast(broadcast_to(tangents[1], places.shape), in[0].dtype());
@@ -126,7 +127,8 @@ void register_region() {
   view.arity = 1;
   view.forward = [](const Inputs& in, const Attributes* attributes) {
     const Array x = in[0].array();
-    return gather(reshaped_view(contiguous(x), Dims{x.size()}), 0, {region_of(attributes).places(x.shape)});
+    return gather(reshaped_view(contiguous(x), Dims{x.size()}), 0,
+                  {region_of(attributes).places(x.shape)});
   };
   view.backward = [](Node* node, const Value& g, Gradients& grads) {
     const Dims shape = shape_of_input(node, 0);
@@ -142,7 +144,8 @@ Value assigned(const Value& x, const std::vector<IndexItem>& items, const Value&
 
 Value overwritten(const Value& base, const Value& part, const Array& view) {
   static const Operation& op = operation("setitem");
-  return record_result(op, base.array(), {base, part}, std::make_shared<LayoutRegion>(base.array(), view));
+  return record_result(op, base.array(), {base, part},
+                       std::make_shared<LayoutRegion>(base.array(), view));
 }
 
 Value strided_view(const Value& base, const Array& view) {

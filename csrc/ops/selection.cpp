@@ -73,29 +73,31 @@ void register_where() {
 
 void register_selection() {
   register_where();
-  add_function({.name = "where",
-                .doc = "Elements of x where the condition holds, of y elsewhere. The one that is not "
-                       "chosen gets a gradient of exactly 0.",
-                .signature = "condition: tensor, x: operand, y: operand",
-                .numpy = "where",
-                .is_method = false,
-                .call = [](const Arguments& a) { return where(a[0].value, a[1].value, a[2].value); }});
-  add_function({.name = "clip",
-                .doc = "x limited to the closed interval from low to high; None is no limit. At a limit "
-                       "the gradient goes to x.",
-                .signature = "x: tensor, low: operand = None, high: operand = None",
-                .numpy = "clip",
-                .aliases = {"clamp"},
-                .call = [](const Arguments& a) {
-                  static const Operation& below = operation("clip_below");
-                  static const Operation& above = operation("clip_above");
-                  if (!a[1].given && !a[2].given) {
-                    throw std::invalid_argument("clip: at least one of low and high must be given");
-                  }
-                  Value x = a[0].value;
-                  if (a[1].given) x = apply(below, x, a[1].value);
-                  return a[2].given ? apply(above, x, a[2].value) : x;
-                }});
+  add_function(
+      {.name = "where",
+       .doc = "Elements of x where the condition holds, of y elsewhere. The one that is not "
+              "chosen gets a gradient of exactly 0.",
+       .signature = "condition: tensor, x: operand, y: operand",
+       .numpy = "where",
+       .is_method = false,
+       .call = [](const Arguments& a) { return where(a[0].value, a[1].value, a[2].value); }});
+  add_function(
+      {.name = "clip",
+       .doc = "x limited to the closed interval from low to high; None is no limit. At a limit "
+              "the gradient goes to x.",
+       .signature = "x: tensor, low: operand = None, high: operand = None",
+       .numpy = "clip",
+       .aliases = {"clamp"},
+       .call = [](const Arguments& a) {
+         static const Operation& below = operation("clip_below");
+         static const Operation& above = operation("clip_above");
+         if (!a[1].given && !a[2].given) {
+           throw std::invalid_argument("clip: at least one of low and high must be given");
+         }
+         Value x = a[0].value;
+         if (a[1].given) x = apply(below, x, a[1].value);
+         return a[2].given ? apply(above, x, a[2].value) : x;
+       }});
 }
 
 Value where(const Value& condition, const Operand& a, const Operand& b) {

@@ -93,16 +93,16 @@ void register_joining_operations() {
   concat_op.forward = concat_arrays;
   concat_op.backward = concat_backward;
   add_operation(std::move(concat_op));
-
 }
 
 void register_rearranging() {
-  add_function({.name = "reshape",
-                .doc = "The same elements in another shape; one extent may be -1. A view where possible.",
-                .signature = "x: tensor, shape: shape",
-                .numpy = "reshape",
-                .aliases = {"view"},
-                .call = [](const Arguments& a) { return reshape(a[0].value, a[1].dims); }});
+  add_function(
+      {.name = "reshape",
+       .doc = "The same elements in another shape; one extent may be -1. A view where possible.",
+       .signature = "x: tensor, shape: shape",
+       .numpy = "reshape",
+       .aliases = {"view"},
+       .call = [](const Arguments& a) { return reshape(a[0].value, a[1].dims); }});
   add_function({.name = "permute",
                 .doc = "The axes in the given order; a view.",
                 .signature = "x: tensor, axis: shape",
@@ -110,7 +110,8 @@ void register_rearranging() {
                 .aliases = {"permute_dims"},
                 .call = [](const Arguments& a) { return permute(a[0].value, a[1].dims); }});
   add_function({.name = "transpose",
-                .doc = "The axes in the given order, or reversed; two axes of a tensor with more are exchanged. "
+                .doc = "The axes in the given order, or reversed; two axes of a tensor with more "
+                       "are exchanged. "
                        "A view.",
                 .signature = "x: tensor, axis: shape = None",
                 .numpy = "transpose",
@@ -150,9 +151,7 @@ void register_rearranging() {
                 .call = [](const Arguments& a) { return reshape(a[0].value, Dims{-1}); }});
 }
 
-Axes axes_of(const Argument& argument) {
-  return argument.given ? Axes(argument.dims) : Axes();
-}
+Axes axes_of(const Argument& argument) { return argument.given ? Axes(argument.dims) : Axes(); }
 
 void register_extents() {
   add_function({.name = "squeeze",
@@ -241,9 +240,12 @@ Value reshape(const Value& x, Dims shape) {
   int open = -1;
   bool fits = true;
   for (int i = 0; i < shape.size(); ++i) {
-    if (shape[i] == -1 && open < 0) open = i;
-    else if (shape[i] < 0) fits = false;
-    else known *= shape[i];
+    if (shape[i] == -1 && open < 0)
+      open = i;
+    else if (shape[i] < 0)
+      fits = false;
+    else
+      known *= shape[i];
   }
   if (open >= 0 && known > 0) shape[open] = x.size() / known;
   if (!fits || (open >= 0 && known == 0) || shape.product() != x.size()) {

@@ -7,14 +7,14 @@
 namespace wengert {
 
 // Arithmetic on values, as in Python. A plain number does not decide the dtype.
-#define WENGERT_VALUE_OPERATOR(symbol, name)                        \
-  inline Value operator symbol(const Operand& a, const Value& b) {  \
-    static const Operation& op = operation(name);                   \
-    return apply(op, a, b);                                         \
-  }                                                                 \
-  inline Value operator symbol(const Value& a, double b) {          \
-    static const Operation& op = operation(name);                   \
-    return apply(op, a, b);                                         \
+#define WENGERT_VALUE_OPERATOR(symbol, name)                       \
+  inline Value operator symbol(const Operand& a, const Value& b) { \
+    static const Operation& op = operation(name);                  \
+    return apply(op, a, b);                                        \
+  }                                                                \
+  inline Value operator symbol(const Value& a, double b) {         \
+    static const Operation& op = operation(name);                  \
+    return apply(op, a, b);                                        \
   }
 WENGERT_VALUE_OPERATOR(+, "add")
 WENGERT_VALUE_OPERATOR(-, "subtract")

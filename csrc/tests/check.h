@@ -51,12 +51,12 @@ void check_throws(const char* file, int line, F&& f, const std::string& expected
 
 }  // namespace wengert::testing
 
-#define TEST(name)                                                                    \
-  static void name();                                                                 \
+#define TEST(name)                                                                   \
+  static void name();                                                                \
   [[maybe_unused]] static const bool name##_added = testing::add_case(#name, &name); \
   static void name()
-#define CHECK(condition)                                                     \
-  do {                                                                       \
+#define CHECK(condition)                                                       \
+  do {                                                                         \
     if (!(condition)) testing::report_failure(__FILE__, __LINE__, #condition); \
   } while (false)
 #define CHECK_EQUAL(a, b) testing::check_equal(__FILE__, __LINE__, #a " == " #b, a, b)

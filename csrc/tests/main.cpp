@@ -52,6 +52,4 @@ int run_cases(const std::string& filter) {
 
 }  // namespace wengert::testing
 
-int main(int argc, char** argv) {
-  return wengert::testing::run_cases(argc > 1 ? argv[1] : "");
-}
+int main(int argc, char** argv) { return wengert::testing::run_cases(argc > 1 ? argv[1] : ""); }

@@ -132,7 +132,9 @@ TEST(a_forked_child_starts_workers_of_its_own) {
 TEST(the_lock_is_released_for_long_loops_only_and_once) {
   set_unlock_hooks(count_release, count_restore);
   releases = restores = 0;
-  { const Unlocked brief(100); }
+  {
+    const Unlocked brief(100);
+  }
   CHECK_EQUAL(releases, 0);
   {
     const Unlocked outer(10'000'000);
@@ -140,7 +142,9 @@ TEST(the_lock_is_released_for_long_loops_only_and_once) {
     CHECK_EQUAL(releases, 1);
   }
   CHECK_EQUAL(restores, 1);
-  { const Unlocked again(10'000'000); }
+  {
+    const Unlocked again(10'000'000);
+  }
   CHECK_EQUAL(releases, 2);
   CHECK_EQUAL(restores, 2);
   set_unlock_hooks(nullptr, nullptr);

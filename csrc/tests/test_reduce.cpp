@@ -129,8 +129,9 @@ TEST(reductions_agree_with_plain_loops_for_any_layout) {
 
 TEST(reductions_agree_with_plain_loops_for_large_arrays) {
   Random random(11);
-  const Dims shapes[] = {{100003},     {40, 3000},  {3000, 40}, {70000, 3},   {3, 70000},  {70000, 2},
-                         {2, 40000, 2}, {1500, 1, 90}, {9, 33, 65, 4}, {700, 700}, {20000, 5, 1}};
+  const Dims shapes[] = {{100003},       {40, 3000}, {3000, 40},    {70000, 3},
+                         {3, 70000},     {70000, 2}, {2, 40000, 2}, {1500, 1, 90},
+                         {9, 33, 65, 4}, {700, 700}, {20000, 5, 1}};
   for (const Dims& shape : shapes) {
     for (DType dtype : kAllDTypes) {
       const Array array = random_doubles(random, shape, dtype);
@@ -203,8 +204,9 @@ TEST(no_elements_give_the_identity_or_an_error) {
   CHECK_EQUAL(sum(none, {0}).size(), 0);
   CHECK_EQUAL(extremum(none, {0}, true).size(), 0);
   CHECK_EQUAL(argextremum(none, 0, true).size(), 0);
-  CHECK_THROWS(std::invalid_argument, extremum(none, {1}, true),
-               "zero-size array to reduction operation maximum which has no identity: shape (2, 0)");
+  CHECK_THROWS(
+      std::invalid_argument, extremum(none, {1}, true),
+      "zero-size array to reduction operation maximum which has no identity: shape (2, 0)");
   CHECK_THROWS(std::invalid_argument, argextremum(none, 1, false),
                "attempt to get argmin of an empty sequence: shape (2, 0)");
 }
@@ -238,7 +240,8 @@ TEST(sums_do_not_depend_on_the_number_of_threads) {
   Random random(14);
   const int before = num_threads();
   for (const Dims& shape : {Dims{300001}, Dims{700, 900}, Dims{90000, 3}, Dims{5, 120000}}) {
-    for (const Dims& axes : {Dims{0}, all_axes(empty(DType::kBool, shape)), Dims{shape.size() - 1}}) {
+    for (const Dims& axes :
+         {Dims{0}, all_axes(empty(DType::kBool, shape)), Dims{shape.size() - 1}}) {
       const Array array = random_doubles(random, shape);
       set_num_threads(1);
       const Array one = sum(array, axes);

@@ -93,7 +93,9 @@ TEST(a_buffer_that_was_freed_is_the_next_one_of_its_size) {
 TEST(freed_large_buffers_are_kept_until_they_are_released) {
   release_cached_storage();
   CHECK_EQUAL(storage_counts().cached_bytes, 0);
-  { const StorageRef storage = allocate(3 << 20); }
+  {
+    const StorageRef storage = allocate(3 << 20);
+  }
   CHECK_EQUAL(storage_counts().cached_bytes, kReuses ? 3 << 20 : 0);
   release_cached_storage();
   CHECK_EQUAL(storage_counts().cached_bytes, 0);
@@ -155,7 +157,9 @@ TEST(a_borrowed_buffer_is_released_with_its_last_user) {
     CHECK_EQUAL(released, 0);
   }
   CHECK_EQUAL(released, 1);
-  { const StorageRef unowned = borrow(&owner, sizeof owner, true, nullptr, nullptr); }
+  {
+    const StorageRef unowned = borrow(&owner, sizeof owner, true, nullptr, nullptr);
+  }
   CHECK_EQUAL(owner, 1);
 }
 
