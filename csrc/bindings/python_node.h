@@ -28,5 +28,6 @@ int visit_python_objects(const Extra& extra, visitproc visit, void* arg);
 void clear_python_objects(Extra& extra);
 
 void add_autograd(py::module_& module);
+void add_hooks(py::module_& module);
 
 }  // namespace wengert::bindings
