@@ -8,19 +8,30 @@
 namespace wengert::bindings {
 namespace {
 
-// The operation behind a slot, looked up once.
+// The operation behind a slot.
 struct Named {
   const char* name;
+  bool on_floats = true;
 };
 constexpr Named kAdd{"add"}, kSubtract{"subtract"}, kMultiply{"multiply"}, kDivide{"divide"},
-    kFloorDivide{"floor_divide"}, kRemainder{"remainder"}, kPower{"power"}, kAnd{"bitwise_and"},
-    kOr{"bitwise_or"}, kXor{"bitwise_xor"}, kNegative{"negative"}, kPositive{"positive"},
-    kAbs{"abs"}, kInvert{"invert"}, kSquare{"square"};
+    kFloorDivide{"floor_divide"}, kRemainder{"remainder"}, kPower{"power"},
+    kAnd{"bitwise_and", false}, kOr{"bitwise_or", false}, kXor{"bitwise_xor", false},
+    kNegative{"negative"}, kPositive{"positive"}, kAbs{"abs"}, kInvert{"invert", false},
+    kSquare{"square"};
+
+// Looked up when the type is made: a static in a function would be asked at each call whether it is
+// there.
+template <const Named& kName>
+constinit const Operation* looked_up = nullptr;
 
 template <const Named& kName>
 [[gnu::always_inline]] inline const Operation& the() {
-  static const Operation& op = operation(kName.name);
-  return op;
+  return *looked_up<kName>;
+}
+
+template <const Named&... kNames>
+void look_up() {
+  ((looked_up<kNames> = &operation(kNames.name)), ...);
 }
 
 Value apply_objects(const Operation& op, PyObject* a, PyObject* b, bool* understood) {
@@ -61,26 +72,86 @@ PyObject* general(const Operation& op, PyObject* a, PyObject* b) {
   return false;
 }
 
+// Scalars of any kind, tracked or not; else arrays and what can become one.
 template <const Named& kName>
-PyObject* binary_slot(PyObject* a, PyObject* b) {
+[[gnu::noinline]] PyObject* binary(PyObject* a, PyObject* b) {
   const Operation& op = the<kName>();
   Node* x;
   Node* y;
   double number_x;
   double number_y;
-  if (op.scalar2 && thread_state.error_mode == 0 && scalar_operand(a, &x, &number_x) &&
-      scalar_operand(b, &y, &number_y)) [[likely]] {
+  if (kName.on_floats && thread_state.error_mode == 0 && scalar_operand(a, &x, &number_x) &&
+      scalar_operand(b, &y, &number_y)) {
     return guarded([&] { return wrap_new(apply_scalars(op, x, number_x, y, number_y)); });
   }
   return general(op, a, b);
 }
+
+[[gnu::always_inline]] inline bool is_tracked_scalar(PyObject* object) {
+  const auto* tensor = reinterpret_cast<TensorObject*>(object);
+  constexpr unsigned kAsked = kInline | kRequiresGrad | kDual;
+  return is_exact_tensor(object) && !tensor->view &&
+         (tensor->node->flags & kAsked) == (kInline | kRequiresGrad);
+}
+
+#if WENGERT_POOLED_HANDLES
+// The result of an operation on tracked scalars and floats; null if memory has to be found first.
+// The value is computed last and nothing else is called: hardly a register has to be saved, which
+// is much of what there is to save at this price.
+template <const Named& kName, unsigned kNeed>
+[[gnu::always_inline]] inline PyObject* recorded(Input a, double x, Input b, double y) {
+  void* memory = detail::handles.take_if_ready();
+  if (!memory) return nullptr;
+  void* node_memory = wengert::detail::scalar_nodes.take_if_ready();
+  if (!node_memory) return detail::handles.give_back(memory), nullptr;
+  const Operation& op = the<kName>();
+  Node* node = new_recorded_scalar<2, kNeed>(node_memory, op, a, b);
+  PyObject* handle = detail::new_handle_in(memory);
+  reinterpret_cast<TensorObject*>(handle)->node = node;
+  node->value = op.scalar2(x, y);
+  return handle;
+}
+
+// Null where something is unusual.
+template <const Named& kName>
+[[gnu::always_inline]] inline PyObject* recorded(PyObject* a, PyObject* b) {
+  if (!kName.on_floats || !thread_state.grad_enabled || thread_state.error_mode) return nullptr;
+  const auto node = [](PyObject* x) { return reinterpret_cast<TensorObject*>(x)->node; };
+  if (is_tracked_scalar(a)) {
+    Node* x = node(a);
+    if (is_tracked_scalar(b)) {
+      Node* y = node(b);
+      return recorded<kName, 3>({.node = x}, x->value, {.node = y}, y->value);
+    }
+    if (!PyFloat_CheckExact(b)) return nullptr;
+    const double y = PyFloat_AS_DOUBLE(b);
+    return recorded<kName, 1>({.node = x}, x->value, {.number = y}, y);
+  }
+  if (!PyFloat_CheckExact(a) || !is_tracked_scalar(b)) return nullptr;
+  const double x = PyFloat_AS_DOUBLE(a);
+  return recorded<kName, 2>({.number = x}, x, {.node = node(b)}, node(b)->value);
+}
+
+// See Note [Scalar fast path]: whatever else is asked first, everyone pays for.
+template <const Named& kName>
+PyObject* binary_slot(PyObject* a, PyObject* b) {
+  if (PyObject* result = recorded<kName>(a, b)) [[likely]]
+    return result;
+  return binary<kName>(a, b);
+}
+#else
+template <const Named& kName>
+PyObject* binary_slot(PyObject* a, PyObject* b) {
+  return binary<kName>(a, b);
+}
+#endif
 
 template <const Named& kName>
 PyObject* unary_slot(PyObject* a) {
   const Operation& op = the<kName>();
   return guarded([&] {
     Node* node = node_of(a);
-    if (op.scalar1 && is_plain_scalar(node) && thread_state.error_mode == 0)
+    if (kName.on_floats && is_plain_scalar(node) && thread_state.error_mode == 0)
       return wrap_new(apply_scalar(op, node, node->value));
     return wrap(apply(op, Operand(node)));
   });
@@ -229,6 +300,8 @@ PyObject* rich_compare(PyObject* a, PyObject* b, int which) {
 }
 
 void add_operator_slots(std::vector<PyType_Slot>& slots) {
+  look_up<kAdd, kSubtract, kMultiply, kDivide, kFloorDivide, kRemainder, kPower, kAnd, kOr, kXor,
+          kNegative, kPositive, kAbs, kInvert, kSquare>();
   const PyType_Slot operators[] = {
       {Py_nb_add, slot(binary_slot<kAdd>)},
       {Py_nb_subtract, slot(binary_slot<kSubtract>)},

@@ -36,29 +36,38 @@ void forget_view(TensorObject* self) {
   delete view;
 }
 
-void free_handle(PyObject* object) {
+void give_back_handle(PyObject* object) {
+  detail::handles.give_back(reinterpret_cast<std::uintptr_t*>(object) - detail::kCollectorWords);
+}
+
+[[gnu::noinline]] void deallocate_unusual(PyObject* object) {
+  auto* self = reinterpret_cast<TensorObject*>(object);
   PyTypeObject* type = Py_TYPE(object);
+  if (self->tracked || type != tensor_type) PyObject_GC_UnTrack(object);
+  if (self->weakrefs) PyObject_ClearWeakRefs(object);
+  if (self->view) forget_view(self);
+  if (Node* node = self->node) {
+    forget_identity(self);
+    let_go(node);
+  }
   if (WENGERT_POOLED_HANDLES && type == tensor_type) {
-    detail::handles.give_back(reinterpret_cast<std::uintptr_t*>(object) - detail::kCollectorWords);
+    give_back_handle(object);
   } else {
     type->tp_free(object);
     Py_DECREF(type);
   }
 }
 
+// Half of what a scalar operation costs in all is the release of its result.
 void deallocate(PyObject* object) {
   auto* self = reinterpret_cast<TensorObject*>(object);
-  if (self->tracked || !is_exact_tensor(object)) [[unlikely]]
-    PyObject_GC_UnTrack(object);
-  if (self->weakrefs) [[unlikely]]
-    PyObject_ClearWeakRefs(object);
-  if (self->view) [[unlikely]]
-    forget_view(self);
-  if (Node* node = self->node) {
-    forget_identity(self);
-    Value::adopt(node);
+  Node* node = self->node;
+  if (!WENGERT_POOLED_HANDLES || Py_TYPE(object) != tensor_type || self->tracked ||
+      self->weakrefs || self->view || node->extra) [[unlikely]] {
+    return deallocate_unusual(object);
   }
-  free_handle(object);
+  give_back_handle(object);
+  let_go(node);
 }
 
 // What only this handle keeps alive and could refer back to it: hooks, and a Python node.

@@ -55,9 +55,9 @@ inline constexpr std::size_t kCollectorWords = 2;
 extern constinit SlabPool handles;
 PyObject* new_python_handle();
 
-[[gnu::always_inline]] inline PyObject* new_handle() {
 #if WENGERT_POOLED_HANDLES
-  auto* words = static_cast<std::uintptr_t*>(handles.take());
+[[gnu::always_inline]] inline PyObject* new_handle_in(void* memory) {
+  auto* words = static_cast<std::uintptr_t*>(memory);
   words[0] = words[1] = 0;  // not tracked
   auto* object = reinterpret_cast<PyObject*>(words + kCollectorWords);
 #ifdef Py_REF_DEBUG
@@ -72,6 +72,12 @@ PyObject* new_python_handle();
   handle->weakrefs = nullptr;
   handle->tracked = false;
   return object;
+}
+#endif
+
+[[gnu::always_inline]] inline PyObject* new_handle() {
+#if WENGERT_POOLED_HANDLES
+  return new_handle_in(handles.take());
 #else
   return new_python_handle();
 #endif

@@ -78,45 +78,62 @@ void save_result(Node* node);
 // Note [Scalar fast path]: inline values or numbers (null node) only, nothing unusual switched on.
 // The whole of it is inlined into the type slots, because a call more is a tenth of what an
 // operation on two floats costs. What needs no gradient is only a number to its consumer.
-namespace detail {
-[[gnu::always_inline]] inline unsigned set_scalar_input(Node* node, int i, Node* input,
-                                                        double number, unsigned saves) {
-  if (!input || !input->requires_grad()) {
-    node->inputs[i].number = number;
-    return static_cast<unsigned>(kNumber0) << i;
+//
+// kNeed says which of the inputs require grad (bits 0 and 1); the others are numbers. The value is
+// the caller's to set.
+template <std::uint32_t kInputs, unsigned kNeed>
+[[gnu::always_inline]] inline Node* new_recorded_scalar(void* memory, const Operation& operation,
+                                                        Input a, Input b) {
+  const NodeTag tag = operation.scalar_tags[kNeed];
+  std::uint32_t versions = 0;
+  if constexpr ((kNeed & 1) != 0) {
+    ++a.node->references;
+    if (tag.flags & kSaved0) versions += a.node->version;
   }
-  node->inputs[i].node = input;
-  ++input->references;
-  if (saves & (static_cast<unsigned>(kSaved0) << i)) node->saved_versions += input->version;
-  return 0;
+  if constexpr ((kNeed & 2) != 0) {
+    ++b.node->references;
+    if (tag.flags & kSaved1) versions += b.node->version;
+  }
+  // Every member is named: left to zero the rest, the compiler clears all 64 bytes first, slowly.
+  return new (memory) Node{.references = 1,
+                           .operation = tag.operation,
+                           .flags = tag.flags,
+                           .value = 0,
+                           .grad = {.number = 0},
+                           .inputs = {a, b},
+                           .version = 0,
+                           .saved_versions = versions,
+                           .uses = 0,
+                           .input_count = kInputs,
+                           .marks = 0,
+                           .extra = nullptr};
 }
-}  // namespace detail
+
+template <std::uint32_t kInputs, unsigned kNeed>
+[[gnu::always_inline]] inline Value record_scalar(const Operation& operation, Input a,
+                                                  Input b = {}) {
+  void* memory = detail::scalar_nodes.take();
+  return Value::adopt(new_recorded_scalar<kInputs, kNeed>(memory, operation, a, b));
+}
 
 [[gnu::always_inline]] inline Value apply_scalars(const Operation& operation, Node* a, double x,
                                                   Node* b, double y) {
-  Node* node = detail::new_scalar_node(operation.scalar2(x, y));
-  const unsigned need = (a && a->requires_grad() ? 1U : 0U) | (b && b->requires_grad() ? 2U : 0U);
-  if (need && thread_state.grad_enabled) {
-    unsigned flags = operation.saves[need] | kInline | kRequiresGrad;
-    node->operation = operation.id;
-    node->input_count = 2;
-    flags |= detail::set_scalar_input(node, 0, a, x, flags);
-    flags |= detail::set_scalar_input(node, 1, b, y, flags);
-    node->flags = static_cast<std::uint16_t>(flags);
-  }
-  return Value::adopt(node);
+  const bool recording = thread_state.grad_enabled;
+  const bool first = recording && a && a->requires_grad();
+  const bool second = recording && b && b->requires_grad();
+  if (!first && !second) return make_scalar(operation.scalar2(x, y));
+  Value result = first && second ? record_scalar<2, 3>(operation, {.node = a}, {.node = b})
+                 : first         ? record_scalar<2, 1>(operation, {.node = a}, {.number = y})
+                                 : record_scalar<2, 2>(operation, {.number = x}, {.node = b});
+  result->value = operation.scalar2(x, y);
+  return result;
 }
 
 [[gnu::always_inline]] inline Value apply_scalar(const Operation& operation, Node* a, double x) {
-  Node* node = detail::new_scalar_node(operation.scalar1(x));
-  if (a->requires_grad() && thread_state.grad_enabled) {
-    const unsigned flags = operation.saves[1] | kInline | kRequiresGrad;
-    node->operation = operation.id;
-    node->input_count = 1;
-    detail::set_scalar_input(node, 0, a, x, flags);
-    node->flags = static_cast<std::uint16_t>(flags);
-  }
-  return Value::adopt(node);
+  if (!a->requires_grad() || !thread_state.grad_enabled) return make_scalar(operation.scalar1(x));
+  Value result = record_scalar<1, 1>(operation, {.node = a});
+  result->value = operation.scalar1(x);
+  return result;
 }
 
 // The sum of the versions now of what `node` saved; differs from node->saved_versions if one was

@@ -11,11 +11,13 @@ constinit SlabPool array_nodes((sizeof(ArrayNode) + 63) / 64 * 64);
 Node* pending = nullptr;  // nodes without references that are still to be taken apart
 bool draining = false;
 
+inline void later(Node* node) {
+  node->grad.next = pending;
+  pending = node;
+}
+
 inline void drop_later(Node* node) {
-  if (--node->references == 0) {
-    node->grad.next = pending;
-    pending = node;
-  }
+  if (--node->references == 0) later(node);
 }
 
 inline void release_input(Node* node, unsigned i, Node* input) {
@@ -59,13 +61,8 @@ inline void take_apart(Node* node) {
   }
 }
 
-}  // namespace
-
-// Note [Freeing]: a graph is a chain as often as not, so releasing must not recurse. Whoever drops
-// the last reference while a release is under way only adds to the list that is being worked off.
-void destroy(Node* node) {
-  node->grad.next = pending;
-  pending = node;
+// Not inlined: destroy() is short without it, and most nodes leave nothing behind to drain.
+[[gnu::noinline]] void drain() {
   if (draining) return;
   draining = true;
   while (pending) {
@@ -76,9 +73,30 @@ void destroy(Node* node) {
   draining = false;
 }
 
-void let_go(Node* node) {
-  unhold(node);
-  drop(node);
+[[gnu::noinline]] void take_apart_and_drain(Node* node) {
+  later(node);
+  drain();
+}
+
+// A recorded scalar of one or two scalars, with nothing unusual about it.
+inline bool is_simple(const Node* node) {
+  if ((node->flags & (kInline | kManyInputs)) != kInline || node->is_leaf() || node->extra)
+    return false;
+  if (!node->has(kNumber0) && !node->inputs[0].node->is_inline()) return false;
+  return node->input_count < 2 || node->has(kNumber1) || node->inputs[1].node->is_inline();
+}
+
+}  // namespace
+
+// Note [Freeing]: a graph is a chain as often as not, so releasing must not recurse. Whoever drops
+// the last reference while a release is under way only adds to the list that is being worked off.
+// A simple node is released at once, which runs nobody else's code and only adds its inputs.
+void destroy(Node* node) {
+  if (!is_simple(node)) return take_apart_and_drain(node);
+  if (!node->has(kNumber0)) drop_later(node->inputs[0].node);
+  if (node->input_count > 1 && !node->has(kNumber1)) drop_later(node->inputs[1].node);
+  detail::scalar_nodes.give_back(node);
+  if (pending) drain();
 }
 
 Value make_array(Array array) {

@@ -117,7 +117,10 @@ inline void unhold(Node* node) {
   }
 }
 
-void let_go(Node* node);  // of a reference and a hold
+inline void let_go(Node* node) {  // of a reference and a hold
+  unhold(node);
+  drop(node);
+}
 
 // A counted reference to a node that also keeps its value. Null is a Value of nothing.
 class Value {

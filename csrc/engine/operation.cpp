@@ -29,8 +29,8 @@ Table& table() {
   return *instance;
 }
 
-// Which flags a node gets, by which inputs (bit 0, bit 1) require grad.
-void fill_saves(Operation& record) {
+// What a node begins with, by which inputs (bit 0, bit 1) require grad.
+void fill_tags(Operation& record) {
   for (unsigned need = 0; need < 4; ++need) {
     unsigned reads =
         need && record.kind == OperationKind::kStructural ? record.structural_reads : 0;
@@ -42,6 +42,10 @@ void fill_saves(Operation& record) {
     if (reads & kSecond) flags |= kSaved1;
     if (reads & kResult) flags |= kSavedResult;
     record.saves[need] = static_cast<std::uint16_t>(flags);
+    flags |= kInline | kRequiresGrad;
+    if (!(need & 1)) flags |= kNumber0;
+    if (!(need & 2) && record.arity == 2) flags |= kNumber1;
+    record.scalar_tags[need] = {record.id, static_cast<std::uint16_t>(flags)};
   }
 }
 
@@ -53,7 +57,7 @@ Operation& add_operation(Operation record) {
   if (by_name.count(record.name))
     throw std::logic_error("operation registered twice: " + record.name);
   record.id = static_cast<std::uint16_t>(records.size());
-  fill_saves(record);
+  fill_tags(record);
   records.push_back(std::move(record));
   Operation& added = records.back();
   by_name[added.name] = &added;

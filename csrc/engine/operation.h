@@ -46,6 +46,12 @@ using Inputs = std::span<const Value>;
 // The gradients a structural operation's rule gives, one for each input; null where none is needed.
 using Gradients = std::vector<Value>;
 
+// How a scalar node of an operation begins.
+struct NodeTag {
+  std::uint16_t operation = 0;
+  std::uint16_t flags = 0;
+};
+
 struct Operation {
   std::string name;
   std::string doc;
@@ -66,6 +72,7 @@ struct Operation {
   std::array<Loop, kDTypes> loops{};  // null: not for this dtype
   Derivative derivatives[2];
   std::uint16_t saves[4] = {};  // flags, by which of the two inputs require grad
+  NodeTag scalar_tags[4];       // the same for recorded scalars, complete
   void (*scalar_backward)(Node* node, double g) = nullptr;
   // Refuses inputs by their values; called for integers only, a number being an array without axes.
   void (*check)(const Operation& operation, const Array& x, const Array& y) = nullptr;

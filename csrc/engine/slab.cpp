@@ -83,12 +83,16 @@ void* SlabPool::take_from_another() {
   } else {
     next = new_slab();
   }
-  if (current_ != &full) current_->listed = false;
+  if (current_ != &full) {
+    current_->listed = false;
+    current_->live -= kUnlisted;
+  }
   current_ = next;
   return take_from(next);
 }
 
 void SlabPool::became_available(Slab* slab) {
+  if (!slab->listed) slab->live += kUnlisted;
   if (slab->live == 0) {
     slab->free = nullptr;
     slab->carved = kHeader;
@@ -126,7 +130,8 @@ std::int64_t SlabPool::live() const {
   return live_;
 #else
   std::int64_t count = 0;
-  for (const Slab* slab = newest_; slab; slab = slab->older) count += slab->live;
+  for (const Slab* slab = newest_; slab; slab = slab->older)
+    count += slab->live + (slab->listed ? 0 : kUnlisted);
   return count;
 #endif
 }

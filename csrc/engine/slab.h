@@ -29,6 +29,14 @@ class SlabPool {
     return take_from_another();
   }
 
+  // The same without a call, hence null where a slab has to be found or made first.
+  [[gnu::always_inline]] void* take_if_ready() {
+#ifdef __SANITIZE_ADDRESS__
+    return nullptr;
+#endif
+    return take_from(current_);
+  }
+
   void give_back(void* pointer) {
 #ifdef __SANITIZE_ADDRESS__
     --live_;
@@ -38,7 +46,7 @@ class SlabPool {
     Slab* slab = slab_of(pointer);
     block->next = slab->free;
     slab->free = block;
-    if (--slab->live == 0 || !slab->listed) became_available(slab);
+    if (--slab->live <= 0) became_available(slab);
   }
 
   // How many blocks are taken. Walks over the slabs: the hot paths keep no count of their own.
@@ -55,14 +63,17 @@ class SlabPool {
   struct Slab {
     Block* free = nullptr;         // blocks given back
     std::size_t carved = kHeader;  // bytes handed out so far, with the header
-    std::uint32_t live = 0;
-    bool listed = true;    // current, or in a list of slabs with room
+    // Blocks taken; less kUnlisted while the slab is neither current nor in a list, so that one
+    // comparison tells whether it empties or has room again.
+    std::int32_t live = 0;
+    bool listed = true;
     Slab* next = nullptr;  // in the list of those with room
     Slab* previous = nullptr;
     Slab* older = nullptr;  // in the list of all
     Slab* newer = nullptr;
   };
   static_assert(sizeof(Slab) <= kHeader);
+  static constexpr std::int32_t kUnlisted = 1 << 30;
 
   static Slab full;  // what is current before the first slab
 
@@ -70,7 +81,7 @@ class SlabPool {
     return reinterpret_cast<Slab*>(reinterpret_cast<std::uintptr_t>(pointer) & ~(kSlabBytes - 1));
   }
   // Null if the slab is full.
-  void* take_from(Slab* slab) const {
+  [[gnu::always_inline]] void* take_from(Slab* slab) const {
     if (Block* block = slab->free) {
       slab->free = block->next;
       ++slab->live;
