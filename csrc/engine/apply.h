@@ -81,7 +81,7 @@ void save_result(Node* node);
 //
 // kNeed says which of the inputs require grad (bits 0 and 1); the others are numbers. The value is
 // the caller's to set.
-template <std::uint32_t kInputs, unsigned kNeed>
+template <unsigned kInputs, unsigned kNeed>
 [[gnu::always_inline]] inline Node* new_recorded_scalar(void* memory, const Operation& operation,
                                                         Input a, Input b) {
   const NodeTag tag = operation.scalar_tags[kNeed];
@@ -95,21 +95,22 @@ template <std::uint32_t kInputs, unsigned kNeed>
     if (tag.flags & kSaved1) versions += b.node->version;
   }
   // Every member is named: left to zero the rest, the compiler clears all 64 bytes first, slowly.
-  return new (memory) Node{.references = 1,
-                           .operation = tag.operation,
-                           .flags = tag.flags,
-                           .value = 0,
-                           .grad = {.number = 0},
-                           .inputs = {a, b},
-                           .version = 0,
-                           .saved_versions = versions,
-                           .uses = 0,
-                           .input_count = kInputs,
-                           .marks = 0,
-                           .extra = nullptr};
+  return new (memory)
+      Node{.references = 1,
+           .operation = tag.operation,
+           .flags = tag.flags,
+           .value = 0,
+           .grad = {.number = 0},
+           .inputs = {a, b},
+           .version = 0,
+           .saved_versions = versions,
+           .uses = 0,
+           .input_count = kInputs & 3,  // the mask is for the compiler: it is a narrow field
+           .marks = 0,
+           .extra = nullptr};
 }
 
-template <std::uint32_t kInputs, unsigned kNeed>
+template <unsigned kInputs, unsigned kNeed>
 [[gnu::always_inline]] inline Value record_scalar(const Operation& operation, Input a,
                                                   Input b = {}) {
   void* memory = detail::scalar_nodes.take();

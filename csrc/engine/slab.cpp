@@ -1,6 +1,7 @@
 #include "engine/slab.h"
 
 #include <new>
+#include <vector>
 #if defined(__linux__) || defined(__APPLE__)
 #include <sys/mman.h>
 #define WENGERT_MMAP 1
@@ -55,13 +56,48 @@ void unmap(void* pointer, std::size_t bytes) {
 #endif
 }
 
+// Note [Retired slabs]: a loop over large graphs would touch its memory for the first time in each
+// turn, which costs more than recording does. So slabs beyond the cache of empty ones keep their
+// addresses, and the system may take their pages whenever it wants them (MADV_FREE); until then
+// they can be used again as they are. Shared by all pools, since slabs are of one size.
+struct RetiredSlabs {
+  static constexpr std::size_t kMost = 2048;  // 4 GiB of addresses
+  std::vector<void*> slabs;
+
+  void put(void* slab, std::size_t bytes) {
+#ifdef MADV_FREE
+    if (slabs.size() < kMost && madvise(slab, bytes, MADV_FREE) == 0) {
+      try {
+        slabs.push_back(slab);
+        return;
+      } catch (const std::bad_alloc&) {  // then it goes back whole
+      }
+    }
+#endif
+    unmap(slab, bytes);
+  }
+  void* take() {
+    if (slabs.empty()) return nullptr;
+    void* slab = slabs.back();
+    slabs.pop_back();
+    return slab;
+  }
+};
+
+// Never destroyed, as the pools.
+RetiredSlabs& retired() {
+  static auto* instance = new RetiredSlabs;
+  return *instance;
+}
+
 }  // namespace
 
 constinit SlabPool::Slab SlabPool::full{.carved = SlabPool::kSlabBytes};
 
 SlabPool::Slab* SlabPool::new_slab() {
   // The first slab stays on small pages: a program with few nodes should not pay for 2 MiB.
-  void* memory = map_slab(kSlabBytes, newest_ != nullptr);
+  void* memory = retired().take();
+  if (!memory) memory = map_slab(kSlabBytes, newest_ != nullptr);
   auto* slab = new (memory) Slab;
   slab->older = newest_;
   if (newest_) newest_->newer = slab;
@@ -72,7 +108,7 @@ SlabPool::Slab* SlabPool::new_slab() {
 void SlabPool::delete_slab(Slab* slab) {
   if (slab->older) slab->older->newer = slab->newer;
   (slab->newer ? slab->newer->older : newest_) = slab->older;
-  unmap(slab, kSlabBytes);
+  retired().put(slab, kSlabBytes);
 }
 
 void* SlabPool::take_from_another() {

@@ -10,7 +10,7 @@ namespace wengert {
 // Hands out blocks of one size from slabs of 2 MiB. Note [Slabs]: recording a large graph is
 // bound by first touches of memory, so slabs are aligned and asked to be huge pages; a slab that
 // empties is bump-allocated from its start again, which keeps neighbours in a graph neighbours in
-// memory; slabs that stay empty beyond a small cache go back to the system. Only under the GIL.
+// memory; empty slabs beyond a small cache are for the system to take. Only under the GIL.
 //
 // Constant-initialised and never destroyed, so that a pool can be a plain global: no guard to test
 // at each use, and nodes may outlive statics.
@@ -55,7 +55,7 @@ class SlabPool {
  private:
   static constexpr std::size_t kSlabBytes = std::size_t{2} << 20;
   static constexpr std::size_t kHeader = 64;  // a Slab, before its blocks
-  static constexpr int kCachedEmpty = 64;
+  static constexpr int kCachedEmpty = 64;     // beyond them, see Note [Retired slabs]
 
   struct Block {
     Block* next;
