@@ -95,18 +95,20 @@ template <unsigned kInputs, unsigned kNeed>
     if (tag.flags & kSaved1) versions += b.node->version;
   }
   // Every member is named: left to zero the rest, the compiler clears all 64 bytes first, slowly.
-  return new (memory) Node{.references = 1,
-                           .operation = tag.operation,
-                           .flags = tag.flags,
-                           .value = 0,
-                           .grad = {.number = 0},
-                           .inputs = {a, b},
-                           .version = 0,
-                           .saved_versions = versions,
-                           .uses = 0,
-                           .input_count = static_cast<std::uint8_t>(kInputs),
-                           .marks = 0,
-                           .extra = nullptr};
+  Node* node = new (memory) Node{.references = 1,
+                                 .operation = tag.operation,
+                                 .flags = tag.flags,
+                                 .value = 0,
+                                 .grad = {.number = 0},
+                                 .inputs = {a, b},
+                                 .version = 0,
+                                 .saved_versions = versions,
+                                 .uses = 0,
+                                 .input_count = 0,
+                                 .marks = 0,
+                                 .extra = nullptr};
+  node->input_count = kInputs & 0xffffffU;
+  return node;
 }
 
 template <unsigned kInputs, unsigned kNeed>
