@@ -154,6 +154,12 @@ SAMPLES = {
         Sample([(2, 1)], (-1, 3), {}, lambda x, *s: np.broadcast_to(x, (2, 3))),
         Sample([(1, 2)], ((0, 2),)),
     ],
+    "diagonal": [
+        *(Sample([(2, 3)], (offset,), {}) for offset in (-2, -1, 0, 1, 2, 5)),
+        Sample([(3, 2, 2)]),
+        Sample([(2, 3, 2)], (), {"offset": 1, "axis1": -1, "axis2": 0}),
+        Sample([(0, 3)]),
+    ],
     "concat": [
         Sample([(2, 3), (1, 3)]),
         Sample([(2, 1), (2, 2), (2, 0)], (1,)),

@@ -59,6 +59,9 @@ struct FunctionRecord {
 inline constexpr std::pair<const char*, const char*> kParameterAliases[] = {
     {"dim", "axis"},
     {"dims", "axis"},
+    {"dim0", "axis0"},
+    {"dim1", "axis1"},
+    {"dim2", "axis2"},
     {"keepdim", "keepdims"},
     {"input", "x"},
     {"other", "y"},

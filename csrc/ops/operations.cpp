@@ -12,6 +12,7 @@ void register_operations() {
   register_piecewise();
   register_comparison();
   register_shape();
+  register_diagonal();
   register_selection();
   register_reduction();
   register_linear_algebra();

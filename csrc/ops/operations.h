@@ -9,6 +9,7 @@ void register_trigonometric();
 void register_piecewise();
 void register_comparison();
 void register_shape();
+void register_diagonal();
 void register_selection();
 void register_reduction();
 void register_linear_algebra();

@@ -59,6 +59,9 @@ from wengert.grad_mode import (
     set_grad_enabled,
 )
 from wengert.graph import gradients, graph_table, to_dot
+from wengert.parts import chunk, narrow, select, split, unstack
+
+unbind = unstack
 
 inf = float("inf")
 nan = float("nan")
@@ -75,6 +78,7 @@ __all__ = [
     "asarray",
     "autograd",
     "checkpoint",
+    "chunk",
     "e",
     "empty",
     "empty_like",
@@ -102,6 +106,7 @@ __all__ = [
     "linspace",
     "live_objects",
     "nan",
+    "narrow",
     "newaxis",
     "no_grad",
     "num_threads",
@@ -109,12 +114,16 @@ __all__ = [
     "ones_like",
     "pi",
     "release_cached_memory",
+    "select",
     "set_grad_enabled",
     "set_num_threads",
+    "split",
     "tensor",
     "testing",
     "to_dot",
     "tree",
+    "unbind",
+    "unstack",
     "value_and_grad",
     "vjp",
     "zeros",
