@@ -1,5 +1,7 @@
 """A tensor in parts along an axis. The parts are views, as slices are."""
 
+from __future__ import annotations
+
 import operator
 from collections.abc import Iterable, Sequence
 
