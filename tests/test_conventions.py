@@ -90,6 +90,9 @@ ELEMENTWISE = {
     "sign of nan": (wg.sign, [NAN], NAN, [0]),
     "floor at 1": (wg.floor, [1], 1, [0]),
     "remainder at a jump": (lambda x: x % 2, [4], 0, [1]),
+    "remainder of inf": (lambda x: x % 2, [INF], NAN, [NAN]),
+    "remainder by 0": (lambda x: x % 0, [4], NAN, [NAN]),
+    "remainder by inf": (lambda x: x % INF, [4], 4, [1]),
 }
 
 # name: (function, input, value, gradient of the sum of the results)

@@ -180,7 +180,11 @@ void register_remainders() {
        .domain = {{-2, 2}, {0.5, 2}},
        .aliases = {"mod"},
        .symbol = "%"},
-      [](auto x, auto y) { return remainder(x, y); }, pass,
+      [](auto x, auto y) { return remainder(x, y); },
+      // 1, but outside the domain what the value is there: NaN.
+      derivative<kFirst | kSecond>([](auto g, auto x, auto y, auto) {
+        return g * where(x - x == 0, 1, x - x) * where(y == y, where(y == 0, y / y, 1), y);
+      }),
       derivative<kFirst | kSecond>(
           [](auto g, auto x, auto y, auto) { return -(g * floor(x / y)); }));
 }
