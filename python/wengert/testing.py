@@ -1,5 +1,7 @@
 """Checking derivatives against finite differences."""
 
+from __future__ import annotations  # naming numpy.random in types would import it
+
 from collections.abc import Callable, Sequence
 from typing import Any
 
