@@ -168,8 +168,13 @@ void add_debugging(py::module_& module) {
         return counts;
       },
       "Counts of nodes, buffers and bytes alive: for finding leaks.");
-  module.def("release_cached_memory", release_cached_storage,
-             "Gives memory kept for reuse back to the system.");
+  module.def(
+      "release_cached_memory",
+      [] {
+        release_cached_storage();
+        SlabPool::release_retired();
+      },
+      "Gives memory kept for reuse back to the system.");
 }
 
 }  // namespace

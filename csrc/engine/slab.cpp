@@ -161,6 +161,10 @@ void SlabPool::unlink(Slab* slab) {
   slab->next = slab->previous = nullptr;
 }
 
+void SlabPool::release_retired() {
+  while (void* slab = retired().take()) unmap(slab, kSlabBytes);
+}
+
 std::int64_t SlabPool::live() const {
 #ifdef __SANITIZE_ADDRESS__
   return live_;

@@ -49,6 +49,9 @@ class SlabPool {
     if (--slab->live <= 0) became_available(slab);
   }
 
+  // Gives slabs that the system may take (Note [Retired slabs]) to it at once.
+  static void release_retired();
+
   // How many blocks are taken. Walks over the slabs: the hot paths keep no count of their own.
   std::int64_t live() const;
 

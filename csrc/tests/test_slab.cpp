@@ -50,6 +50,7 @@ TEST(slab_pool_uses_retired_slabs_again) {
     CHECK_EQUAL(pool.live(), static_cast<std::int64_t>(blocks.size()));
     for (void* block : blocks) pool.give_back(block);
     CHECK_EQUAL(pool.live(), std::int64_t{0});
+    if (round == 1) SlabPool::release_retired();
   }
 }
 
