@@ -16,10 +16,10 @@ namespace {
 // a mistake can only be to free nothing.
 class Search {
  public:
-  void run() {
+  std::size_t run() {
     for (Node* node : suspects()) visit(node, true, false);
     while (!pending_.empty() && entries_.size() <= kMost) follow(pop(), false);
-    if (!pending_.empty()) return;  // too large to be worth it
+    if (!pending_.empty()) return entries_.size();  // too large to be worth it
     for (auto& [object, entry] : entries_) {
       if (references_of(object, entry) == entry.found) continue;
       entry.used = true;
@@ -27,6 +27,7 @@ class Search {
     }
     while (!pending_.empty()) follow(pop(), true);
     release();
+    return entries_.size();
   }
 
  private:
@@ -148,15 +149,15 @@ class Search {
   std::vector<void*> pending_;
 };
 
-void collect_cycles() {
+std::size_t collect_cycles() {
   static bool running = false;
-  if (running || suspects().empty() || !Py_IsInitialized()) return;
+  if (running || suspects().empty() || !Py_IsInitialized()) return 0;
   struct Running {
     Running() { running = true; }
     ~Running() { running = false; }
   } const now;
   const py::error_scope pending;
-  Search().run();
+  return Search().run();
 }
 
 // Called by Python's own collector. Cycles through the graph go first: it cannot see them.
@@ -169,7 +170,9 @@ void before_collection(const std::string& phase, const py::dict& info) {
 void add_cycle_collection(py::module_& module) {
   set_cycle_collector(collect_cycles);
   py::module_::import("gc").attr("callbacks").attr("append")(py::cpp_function(before_collection));
-  module.def("collect_cycles", collect_cycles, "Frees cycles of references through the graph.");
+  module.def(
+      "collect_cycles", collect_cycles,
+      "Frees cycles of references through the graph; returns how many objects it looked at.");
 }
 
 }  // namespace wengert::bindings

@@ -52,9 +52,7 @@ bool is_tracked(const Node* node, std::uint32_t i) {
   return input && input->requires_grad();
 }
 
-bool has_value(const Node* node) {
-  return node->is_inline() || node->as_array()->array.storage;
-}
+bool has_value(const Node* node) { return node->is_inline() || node->as_array()->array.storage; }
 
 py::object value_of_node(Node* node) {
   if (!has_value(node)) {
@@ -180,14 +178,11 @@ void add_description(py::class_<GraphNode>& node) {
       .def_property_readonly(
           "metadata", metadata,
           "A dict for whatever you want to keep with the node; it lives as long as the node.")
-      .def("__eq__",
-           [](const GraphNode& a, const py::object& b) {
-             return node_of_object(b.ptr()) == a.node;
-           })
+      .def("__eq__", [](const GraphNode& a,
+                        const py::object& b) { return node_of_object(b.ptr()) == a.node; })
       .def("__hash__",
            [](const GraphNode& self) { return reinterpret_cast<std::intptr_t>(self.node); })
-      .def("__repr__",
-           [](const GraphNode& self) { return "<" + backward_name(self.node) + ">"; });
+      .def("__repr__", [](const GraphNode& self) { return "<" + backward_name(self.node) + ">"; });
 }
 
 void add_values(py::class_<GraphNode>& node) {

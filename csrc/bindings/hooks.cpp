@@ -219,9 +219,8 @@ HookHandle register_hook(const py::object& tensor, const py::object& callable,
   }
   keep_identity(tensor.ptr());
   track(tensor.ptr());
-  return after_accumulation
-             ? add_hook<LeafHook>(value.get(), &Hooks::after_accumulation, callable)
-             : add_hook<GradientHook>(value.get(), &Hooks::on_gradient, callable);
+  return after_accumulation ? add_hook<LeafHook>(value.get(), &Hooks::after_accumulation, callable)
+                            : add_hook<GradientHook>(value.get(), &Hooks::on_gradient, callable);
 }
 
 }  // namespace

@@ -201,9 +201,9 @@ PyObject* detach(PyObject* self, PyObject*) {
 PyObject* detach_in_place(PyObject* self, PyObject*) {
   return guarded([&] {
     if (reinterpret_cast<TensorObject*>(self)->view) {
-      throw std::runtime_error(
-          "Can't detach views in-place: this tensor of shape " +
-          value_of(self).shape().to_string() + " is a view of another; use detach() instead");
+      throw std::runtime_error("Can't detach views in-place: this tensor of shape " +
+                               value_of(self).shape().to_string() +
+                               " is a view of another; use detach() instead");
     }
     const Value value = value_of(self);
     if (!value->is_leaf()) {

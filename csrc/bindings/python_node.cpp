@@ -253,8 +253,8 @@ py::object apply_function(const py::object& context, const py::tuple& arguments,
   for (const auto& saved : context.attr("_saved_inputs")()) {
     call->saved.push_back(value_of(saved.ptr()));
   }
-  call->has_saved = !call->saved.empty() || saves_an_output(*call) ||
-                    context.attr("_has_packed").cast<bool>();
+  call->has_saved =
+      !call->saved.empty() || saves_an_output(*call) || context.attr("_has_packed").cast<bool>();
   const bool several = PyTuple_Check(returned.ptr());
   const py::tuple outputs =
       several ? py::reinterpret_borrow<py::tuple>(returned) : py::make_tuple(returned);

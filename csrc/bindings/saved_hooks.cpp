@@ -12,8 +12,7 @@ struct PackedObject : PackedValue {
   py::object packed;
   py::object unpack_function;
 
-  PackedObject(py::object p, py::object u)
-      : packed(std::move(p)), unpack_function(std::move(u)) {}
+  PackedObject(py::object p, py::object u) : packed(std::move(p)), unpack_function(std::move(u)) {}
   Value unpack() override {
     const py::object result = unpack_function(packed);
     if (!is_tensor(result.ptr())) {
@@ -123,9 +122,7 @@ bool list_saved_tensor(PyObject* object, std::vector<PyObject*>& objects) {
 void add_saved_hooks(py::module_& module) {
   set_pack_function(pack);
   py::class_<SavedTensor>(module, "SavedTensor", "What pack hooks made of a tensor.")
-      .def(py::init([](const py::object& tensor) {
-             return std::make_unique<SavedTensor>(tensor);
-           }),
+      .def(py::init([](const py::object& tensor) { return std::make_unique<SavedTensor>(tensor); }),
            py::arg("tensor"))
       .def("unpack", &SavedTensor::unpack, "The tensor, at its place in the graph.");
   module.def("push_saved_tensors_hooks", push, py::arg("pack_hook"), py::arg("unpack_hook"));

@@ -56,9 +56,8 @@ std::string kind_of(const Node* node) {
 }
 
 void note_birth(const Operation& operation, Node* result, bool inputs_finite) {
-  const char* what = any_of(Value(result).array(), [](double x) { return std::isnan(x); })
-                         ? "nan"
-                         : "inf";
+  const char* what =
+      any_of(Value(result).array(), [](double x) { return std::isnan(x); }) ? "nan" : "inf";
   birth = std::string(" The first nan or inf of the forward pass, ") + what + ", " +
           (inputs_finite ? "was born in '" : "came with the data to '") + operation.name + "' " +
           kind_of(result) + " at " + line() + ".";
@@ -86,8 +85,8 @@ void observe(const Operation& operation, Node* result, const Operand* operands, 
 }
 
 void observe(const Operation& operation, Node* result, const Inputs& inputs) {
-  const bool finite = std::all_of(inputs.begin(), inputs.end(),
-                                  [](const Value& x) { return is_finite(x.get()); });
+  const bool finite =
+      std::all_of(inputs.begin(), inputs.end(), [](const Value& x) { return is_finite(x.get()); });
   observe_result(operation, result, finite);
 }
 

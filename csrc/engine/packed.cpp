@@ -12,9 +12,7 @@ namespace {
 PackFunction pack_function = nullptr;
 
 // Shares the elements, not the graph; a number is copied, so that nothing refers to the node.
-Value value_alone(const Value& value) {
-  return make_value(value.array());
-}
+Value value_alone(const Value& value) { return make_value(value.array()); }
 
 void put(PackedValues& packed, PackedValues::Place place, const Value& value,
          std::uint32_t version) {

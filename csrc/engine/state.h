@@ -20,7 +20,7 @@ enum Mode : std::uint8_t {
 struct ThreadState {
   bool grad_enabled = true;
   std::uint8_t modes = 0;  // a set of Mode
-  int dual_level = 0;           // of the innermost forward-mode level that is open
+  int dual_level = 0;      // of the innermost forward-mode level that is open
 };
 
 // Read by every operation: initial-exec costs one load where the default model costs a call.

@@ -15,7 +15,8 @@ void add_suspect(Node* node);
 void forget_suspect(Node* node);
 std::vector<Node*> suspects();
 
-// Called by add_suspect() whenever as many suspects were added as survived the last time.
-void set_cycle_collector(void (*collect)());
+// Looks for cycles, and returns how many objects it looked at. Called by add_suspect() so seldom
+// that it costs a constant time for each suspect.
+void set_cycle_collector(std::size_t (*collect)());
 
 }  // namespace wengert
