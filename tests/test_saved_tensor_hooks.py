@@ -409,6 +409,27 @@ def test_all_gradients_of_a_pass(data):
     assert len(seen) == 4
 
 
+class OfTheFirstOnly(wg.Function):
+    @staticmethod
+    def forward(ctx, x, y):
+        return x * y
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        return grad_output, None
+
+
+def test_gathering_does_not_wait_for_gradients_that_are_none():
+    a, b = variable([1.0, 2.0]), variable([3.0, 4.0])
+    c = b * 2
+    seen = []
+    graph.register_multi_grad_hook((a, b, c), seen.append)
+    OfTheFirstOnly.apply(a, c).sum().backward()
+    ((gradient, *others),) = seen
+    assert gradient.tolist() == [1, 1]
+    assert others == [None, None]
+
+
 @SHAPES
 def test_the_first_gradient_of_a_pass(data):
     a = variable(data)

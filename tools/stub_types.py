@@ -101,8 +101,8 @@ SIGNATURES = {
     "numpy": "(self) -> npt.NDArray[Any]",
     "operations": "() -> list[dict[str, Any]]",
     "parameter_aliases": "() -> dict[str, str]",
-    "register_hook": "(tensor: Tensor, hook: Callable[[Tensor], Any], after_accumulation: bool)"
-    " -> HookHandle",
+    "register_hook": "(tensor: Tensor, hook: Callable[[Tensor], Any], after_accumulation: bool,"
+    " also_none: bool = False) -> HookHandle",
     "requires_grad_": "(self, requires_grad: bool = True, /) -> Self",
     "retain_grad": "(self) -> None",
     "run_backward": "(outputs: Sequence[Tensor | Node], grads: Sequence[Tensor | None],"

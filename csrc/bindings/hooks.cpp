@@ -60,6 +60,12 @@ struct GradientHook : PythonHook {
   }
 };
 
+// The same, but called with None, too, where a pass has no gradient.
+struct AnyGradientHook : GradientHook {
+  using GradientHook::GradientHook;
+  void missed() override { run(py::none()); }
+};
+
 // Gets the leaf, after its gradient was accumulated.
 struct LeafHook : PythonHook {
   using PythonHook::PythonHook;
@@ -208,7 +214,7 @@ HookHandle add_hook(Node* node, List Hooks::* list, const py::object& function) 
 }
 
 HookHandle register_hook(const py::object& tensor, const py::object& callable,
-                         bool after_accumulation) {
+                         bool after_accumulation, bool also_none) {
   require_callable(callable);
   const Value value = value_of(tensor.ptr());
   if (!value.requires_grad()) {
@@ -219,8 +225,11 @@ HookHandle register_hook(const py::object& tensor, const py::object& callable,
   }
   keep_identity(tensor.ptr());
   track(tensor.ptr());
-  return after_accumulation ? add_hook<LeafHook>(value.get(), &Hooks::after_accumulation, callable)
-                            : add_hook<GradientHook>(value.get(), &Hooks::on_gradient, callable);
+  if (after_accumulation) {
+    return add_hook<LeafHook>(value.get(), &Hooks::after_accumulation, callable);
+  }
+  return also_none ? add_hook<AnyGradientHook>(value.get(), &Hooks::on_gradient, callable)
+                   : add_hook<GradientHook>(value.get(), &Hooks::on_gradient, callable);
 }
 
 }  // namespace
@@ -231,7 +240,7 @@ void add_hooks(py::module_& module) {
       .def("__enter__", [](const py::object& self) { return self; })
       .def("__exit__", [](HookHandle& self, const py::args&) { remove(self); });
   module.def("register_hook", register_hook, py::arg("tensor"), py::arg("hook"),
-             py::arg("after_accumulation"));
+             py::arg("after_accumulation"), py::arg("also_none") = false);
 }
 
 void add_node_hooks(py::object node_class) {

@@ -194,6 +194,8 @@ struct Hook {
   virtual ~Hook() = default;
   // May replace the gradient.
   virtual void call(Value& grad) = 0;
+  // The pass came by, but nothing gave it a gradient.
+  virtual void missed() {}
 };
 
 // Called after a node's backward rule with what that made of `grad`: a gradient for each input,

@@ -229,6 +229,7 @@ class Pass : public RunningPass {
       else
         receive(node, grad);
     }
+    if (!grad && node->has(kHooked)) miss(node);
     if (node->is_leaf()) {
       finish_leaf(node, std::move(grad));
     } else if (goes_on(node)) {
@@ -271,6 +272,12 @@ class Pass : public RunningPass {
     if (!node->has(kHooked) || !node->extra->hooks) return;
     const List hooks = node->extra->hooks.get()->*list;
     for (const auto& hook : hooks) hook->call(arguments...);
+  }
+
+  static void miss(const Node* node) {
+    if (!node->extra->hooks) return;
+    const auto hooks = node->extra->hooks->on_gradient;
+    for (const auto& hook : hooks) hook->missed();
   }
 
   // Hooks on the tensor, then what is kept or returned of its gradient.

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from wengert import _core
 from wengert._core import HookHandle, Node, Tensor
+from wengert.autograd import _hook_order
 
 __all__ = [
     "GradientEdge",
@@ -148,7 +149,7 @@ class _AllGradients:
         self._function = function
         self._here = _ByThread()
 
-    def received(self, i: int, grad: Tensor) -> None:
+    def received(self, i: int, grad: Tensor | None) -> None:
         gathering = self._gathering(i)
         gathering.grads[i] = grad
         gathering.waits_for -= 1
@@ -194,7 +195,7 @@ def register_multi_grad_hook(
         All of them must require grad.
     fn : callable
         With mode "all", called with a tuple of the gradients when the pass has all those that it
-        computes, None for the others. With mode "any", called with the first gradient. What it
+        computes, None for those that it does not reach or that get none. With mode "any", called with the first gradient. What it
         returns is ignored.
     mode : {"all", "any"}
 
@@ -213,7 +214,7 @@ def register_multi_grad_hook(
         raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
     given = tuple(tensors)
     for i, tensor in enumerate(given):
-        if not (isinstance(tensor, Tensor) and tensor.requires_grad):
+        if not tensor.requires_grad:
             raise RuntimeError(
                 f"register_multi_grad_hook: element {i} of tensors does not require grad, so no "
                 "pass computes a gradient of it"
@@ -223,10 +224,12 @@ def register_multi_grad_hook(
         return _Handles([tensor.register_hook(first.received) for tensor in given])
     gathered = _AllGradients(given, fn)
 
-    def receiver(i: int) -> Callable[[Tensor], None]:
-        return lambda grad: gathered.received(i, grad)
+    def receiver(i: int) -> Callable[[Tensor | None], None]:
+        return _hook_order.guarded(lambda grad: gathered.received(i, grad))
 
-    return _Handles([tensor.register_hook(receiver(i)) for i, tensor in enumerate(given)])
+    return _Handles(
+        [_core.register_hook(t, receiver(i), False, also_none=True) for i, t in enumerate(given)]
+    )
 
 
 class GradientEdge(NamedTuple):
