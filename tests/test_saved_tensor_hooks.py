@@ -283,6 +283,36 @@ def test_memory_kept_by_a_pack_hook_is_guarded(data):
 
 
 @SHAPES
+def test_memory_kept_for_a_function_is_guarded(data):
+    x = variable(data)
+    y = x * 1.0
+    with graph.saved_tensors_hooks(lambda t: t, lambda t: t):
+        z = Cube.apply(y)
+    with wg.no_grad():
+        y += 1.0
+    with pytest.raises(
+        RuntimeError, match=r"modified by an inplace.*save_for_backward.*version 1; e"
+    ):
+        z.sum().backward()
+    with graph.saved_tensors_hooks(lambda t: t, lambda t: wg.ones(7)):
+        z = Cube.apply(x)
+    with pytest.raises(RuntimeError, match=r"for 'save_for_backward' the unpack .* shape \(7,\)"):
+        z.sum().backward()
+
+
+def test_hooks_around_a_checkpoint():
+    w = variable([1.0, 2.0])
+    log = Log()
+    x = variable([3.0, 4.0])
+    with log.on():
+        y = wg.checkpoint(lambda x: (wg.exp(x) * (w + 1.0) * (w * 2.0)).sum(), x)
+    y.backward()
+    v, u = x.detach(), w.detach()
+    assert x.grad.tolist() == pytest.approx((wg.exp(v) * (u + 1) * u * 2).tolist(), rel=1e-14)
+    assert w.grad.tolist() == pytest.approx((wg.exp(v) * (4 * u + 2)).tolist(), rel=1e-14)
+
+
+@SHAPES
 def test_a_copy_made_by_a_pack_hook_is_safe_from_changes(data):
     log = Log()
     x = variable(data)

@@ -82,18 +82,35 @@ py::object disable(const py::object& message) {
 // A tensor saved by a Function, packed; its place in the graph is kept.
 struct SavedTensor {
   py::object node;
+  std::uint32_t version;
   std::unique_ptr<PackedValue> packed;
 
   explicit SavedTensor(const py::object& tensor)
-      : node(graph_node(node_of(tensor.ptr()))), packed(pack_value(value_of(tensor.ptr()))) {}
+      : node(graph_node(node_of(tensor.ptr()))),
+        version(version_of(node_of(tensor.ptr()))),
+        packed(pack_value(value_of(tensor.ptr()))) {}
+
   py::object unpack() const {
-    Value value;
-    {
-      const GradMode off(false);
-      value = packed->unpack();
-    }
     Node* original = node_of_object(node.ptr());
+    const Value value = checked_value(original);
     return py::reinterpret_steal<py::object>(wrap(as_value_of(original, value)));
+  }
+
+ private:
+  Value checked_value(const Node* original) const {
+    const GradMode off(false);
+    Value value = packed->unpack();
+    check_unpacked(value, original, "save_for_backward");
+    if (same_memory(value.get(), original) && version_of(original) != version) {
+      throw std::runtime_error(
+          "one of the variables needed for gradient computation has been modified by an inplace "
+          "operation: a tensor [" +
+          std::string(name_of(value.dtype())) + " " + value.shape().to_string() +
+          "], given to save_for_backward and kept as it is by a pack hook, is at version " +
+          std::to_string(version_of(original)) + "; expected version " + std::to_string(version) +
+          " instead; let the hook keep a clone()");
+    }
+    return value;
   }
 };
 

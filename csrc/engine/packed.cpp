@@ -31,26 +31,13 @@ void pack_input(Node* node, std::uint32_t i, PackedValues& packed) {
   unhold(input);
 }
 
-bool same_memory(const Node* a, const Node* b) {
-  if (a == b) return true;
-  if (a->is_inline() || b->is_inline()) return false;
-  const Storage* storage = a->as_array()->array.storage.get();
-  return storage && storage == b->as_array()->array.storage.get();
-}
-
 // The unpacked value of a place, of which the graph knows `original`.
 Value unpacked(const Node* node, PackedValues::Place place, Node* original) {
   const PackedValues& packed = *node->extra->packed;
   const GradMode off(false);
   Value value = packed.values[place]->unpack();
   if (!original) return value;
-  if (!(value.shape() == shape_of(original)) || value.dtype() != dtype_of(original)) {
-    throw std::runtime_error("saved_tensors_hooks: for '" + name_of_operation(node) +
-                             "' the unpack hook returned a tensor of shape " +
-                             value.shape().to_string() + " and dtype " + name_of(value.dtype()) +
-                             ", expected shape " + shape_of(original).to_string() + " and dtype " +
-                             name_of(dtype_of(original)));
-  }
+  check_unpacked(value, original, name_of_operation(node));
   // A pack hook may keep the very memory.
   if (same_memory(value.get(), original) && version_of(original) != packed.versions[place]) {
     modified_in_place(node, original, packed.versions[place]);
@@ -80,6 +67,21 @@ Node* stand_in_of_input(Node* node, std::uint32_t i, Node* copy) {
 }
 
 }  // namespace
+
+bool same_memory(const Node* a, const Node* b) {
+  if (a == b) return true;
+  if (a->is_inline() || b->is_inline()) return false;
+  const Storage* storage = a->as_array()->array.storage.get();
+  return storage && storage == b->as_array()->array.storage.get();
+}
+
+void check_unpacked(const Value& value, const Node* original, const std::string& name) {
+  if (value.shape() == shape_of(original) && value.dtype() == dtype_of(original)) return;
+  throw std::runtime_error(
+      "saved_tensors_hooks: for '" + name + "' the unpack hook returned a tensor of shape " +
+      value.shape().to_string() + " and dtype " + name_of(value.dtype()) + ", expected shape " +
+      shape_of(original).to_string() + " and dtype " + name_of(dtype_of(original)));
+}
 
 void set_pack_function(PackFunction pack) { pack_function = pack; }
 

@@ -29,6 +29,10 @@ struct PackedValues {
 // Gives all that a node just recorded has saved to the pack hook, and lets go of it.
 void pack_saved(Node* node);
 
+bool same_memory(const Node* a, const Node* b);
+// Throws if `value`, unpacked for `name`, cannot be the value of `original`.
+void check_unpacked(const Value& value, const Node* original, const std::string& name);
+
 // `value` as a function of `node`, whose value it is: a step of the graph if steps are recorded.
 Value as_value_of(Node* node, const Value& value);
 

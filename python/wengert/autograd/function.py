@@ -81,7 +81,7 @@ class FunctionContext:
                     self._saved[i] = _Output(position)
         if _core.packs_saved_tensors():  # outputs are packed with the graph
             for i, saved in enumerate(self._saved):
-                if isinstance(saved, Tensor):
+                if isinstance(saved, Tensor) and _core.node_of(saved).has_value:
                     self._saved[i] = _core.SavedTensor(saved)
                     self._has_packed = True
 

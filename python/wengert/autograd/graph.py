@@ -225,7 +225,10 @@ def register_multi_grad_hook(
     gathered = _AllGradients(given, fn)
 
     def receiver(i: int) -> Callable[[Tensor | None], None]:
-        return _hook_order.guarded(lambda grad: gathered.received(i, grad))
+        receive: Callable[[Tensor | None], None] = _hook_order.guarded(
+            lambda grad: gathered.received(i, grad)
+        )
+        return receive
 
     return _Handles(
         [_core.register_hook(t, receiver(i), False, also_none=True) for i, t in enumerate(given)]
