@@ -195,8 +195,8 @@ def register_multi_grad_hook(
         All of them must require grad.
     fn : callable
         With mode "all", called with a tuple of the gradients when the pass has all those that it
-        computes, None for those that it does not reach or that get none. With mode "any", called with the first gradient. What it
-        returns is ignored.
+        computes, None for those that it does not reach or that get none. With mode "any", called
+        with the first gradient. What it returns is ignored.
     mode : {"all", "any"}
 
     Returns
