@@ -53,17 +53,21 @@ Value copy_without_inputs(Node* node) {
   return node->is_inline() ? make_scalar(node->value) : make_array(node->as_array()->array);
 }
 
-// With a reference, and a hold if it was packed.
-Node* stand_in_of_input(Node* node, std::uint32_t i, Node* copy) {
-  Node* input = node->input(i);
-  const auto place = i == 0 ? PackedValues::kInput0 : PackedValues::kInput1;
-  if (i < 2 && node->extra->packed->values[place]) {
-    Value value = as_value_of(input, unpacked(node, place, input));
-    copy->set(static_cast<unsigned>(kSaved0) << i);
-    return value.release();
+bool is_packed(const Node* node, std::uint32_t i) {
+  return i < 2 && node->extra->packed->values[i];
+}
+
+// What stands in for each input; null for numbers.
+std::vector<Value> stand_ins_of_inputs(Node* node) {
+  std::vector<Value> inputs(node->input_count);
+  for (std::uint32_t i = 0; i < node->input_count; ++i) {
+    Node* input = node->input(i);
+    if (!input) continue;
+    const auto place = static_cast<PackedValues::Place>(i);
+    inputs[i] =
+        is_packed(node, i) ? as_value_of(input, unpacked(node, place, input)) : Value(input);
   }
-  ++input->references;
-  return input;
+  return inputs;
 }
 
 }  // namespace
@@ -132,28 +136,30 @@ Value as_value_of(Node* node, const Value& value) {
   return result;
 }
 
+// Unpack hooks may raise: the node gets its operation when all values are there.
 StandIn::StandIn(Node* node) : original_(node), node_(copy_without_inputs(node)) {
   Node* copy = node_.get();
-  std::vector<Node*> inputs;
-  const PackedValues& packed = *node->extra->packed;
   std::shared_ptr<Attributes> attributes = node->extra->attributes;
-  if (packed.values[PackedValues::kAttribute]) {
+  if (node->extra->packed->values[PackedValues::kAttribute]) {
     attributes = attributes->with_saved(unpacked(node, PackedValues::kAttribute, nullptr));
   }
+  std::vector<Value> inputs = stand_ins_of_inputs(node);
   if (attributes) extra_of(copy).attributes = std::move(attributes);
-  if (node->has(kManyInputs)) {
-    copy->inputs[0].list = new Node*[node->input_count]();
-  }
+  if (node->has(kManyInputs)) copy->inputs[0].list = new Node*[node->input_count];
   copy->operation = node->operation;
+  copy->input_count = node->input_count;
   copy->set(node->flags & (kNumber0 | kNumber1 | kManyInputs | kRequiresGrad | kWeak));
   for (std::uint32_t i = 0; i < node->input_count; ++i) {
-    if (!node->input(i)) {
+    if (!inputs[i]) {
       copy->inputs[i].number = node->inputs[i].number;
-    } else {
-      Node* input = stand_in_of_input(node, i, copy);
-      (node->has(kManyInputs) ? copy->inputs[0].list[i] : copy->inputs[i].node) = input;
+      continue;
     }
-    copy->input_count = (i + 1) & 0xffffff;  // so far, should the next unpack hook raise
+    Node* input = inputs[i].release();
+    (node->has(kManyInputs) ? copy->inputs[0].list[i] : copy->inputs[i].node) = input;
+    if (is_packed(node, i))
+      copy->set(static_cast<unsigned>(kSaved0) << i);  // keeps the hold
+    else
+      unhold(input);
   }
 }
 
