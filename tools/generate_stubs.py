@@ -128,7 +128,8 @@ class StubWriter:
         return [f"    {line}" for line in self._definitions(name, function, method=True)]
 
     def _definitions(self, name: str, function: object, method: bool) -> list[str]:
-        found = signatures(name, function)
+        own = stub_types.SIGNATURES.get(f"{self.current_class}.{name}") if method else None
+        found = [own] if own else signatures(name, function)
         overload = ["@overload"] if len(found) > 1 else []
         definitions = [self.definition(name, signature, method) for signature in found]
         return [line for text in definitions for line in [*overload, text]]

@@ -76,10 +76,17 @@ SIGNATURES = {
     "DType.__eq__": "(self, other: object, /) -> bool",
     "DType.__ne__": "(self, other: object, /) -> bool",
     "Node.__eq__": "(self, other: object, /) -> bool",
+    "Node.register_hook": "(self, fn: Callable[[tuple[Any, ...], tuple[Any, ...]], Any])"
+    " -> HookHandle",
+    "Node.register_prehook": "(self, fn: Callable[[tuple[Any, ...]], Any]) -> HookHandle",
+    "Tensor.register_hook": "(self, hook: Callable[[Tensor], Any]) -> HookHandle",
+    "SavedTensor.__init__": "(self, tensor: Tensor) -> None",
     "apply_function": "(context: Any, arguments: tuple[Any, ...], returned: Any) -> Any",
     "as_subclass": "(self, kind: type[Kind], /) -> Kind",
     "depends_on_others": "(output: Tensor, inputs: Sequence[Tensor]) -> bool",
+    "detach_": "(self) -> Self",
     "dim": "(self) -> int",
+    "disable_saved_tensors_hooks": "(message: str | None) -> str | None",
     "from_numpy": "(array: npt.NDArray[Any]) -> Tensor",
     "functions": "() -> list[dict[str, Any]]",
     "is_contiguous": "(self) -> bool",
@@ -87,18 +94,23 @@ SIGNATURES = {
     "live_objects": "() -> dict[str, int]",
     "make_dual": "(primal: Tensor, tangent: Tensor, level: int) -> Tensor",
     "node_of": "(tensor: Tensor) -> Node",
+    "pass_awaits": "(node: Node) -> bool",
+    "push_saved_tensors_hooks": "(pack_hook: Callable[[Tensor], Any],"
+    " unpack_hook: Callable[[Any], Tensor]) -> None",
     "numel": "(self) -> int",
     "numpy": "(self) -> npt.NDArray[Any]",
     "operations": "() -> list[dict[str, Any]]",
     "parameter_aliases": "() -> dict[str, str]",
-    "register_hook": "(tensor: Tensor, hook: Callable[[Tensor], Any], after_accumulation: bool)"
-    " -> HookHandle",
+    "register_hook": "(tensor: Tensor, hook: Callable[[Tensor], Any], after_accumulation: bool,"
+    " also_none: bool = False) -> HookHandle",
     "requires_grad_": "(self, requires_grad: bool = True, /) -> Self",
     "retain_grad": "(self) -> None",
-    "run_backward": "(outputs: Sequence[Tensor], grads: Sequence[Tensor | None],"
-    " inputs: Sequence[Tensor] | None, retain_graph: bool, create_graph: bool, accumulate: bool)"
+    "run_backward": "(outputs: Sequence[Tensor | Node], grads: Sequence[Tensor | None],"
+    " inputs: Sequence[Tensor | Node] | None, retain_graph: bool, create_graph: bool,"
+    " accumulate: bool)"
     " -> list[Any]",
     "tensor": "(data: Any, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor",
+    "unpack": "(self) -> Tensor",
     "tolist": "(self) -> Any",
     "topological_order": "(outputs: Sequence[Node]) -> list[Node]",
     "unpack_dual": "(tensor: Tensor, level: int) -> tuple[Tensor, Tensor | None]",
@@ -179,6 +191,10 @@ HIDDEN = {
 WRITABLE = {"data", "grad", "requires_grad"}
 
 ATTRIBUTES = {
+    "_edge": TENSOR,
+    "has_value": "bool",
+    "input_nodes": "list[Node]",
+    "metadata": "dict[Any, Any]",
     "_version": "int",
     "inputs": "list[Tensor]",
     "is_floating_point": "bool",

@@ -63,7 +63,7 @@ PyObject* call_unary(PyObject* callable, PyObject* const* args, std::size_t flag
   const Operation& op = *self_of(callable)->operation;
   Node* node = node_of(args[0]);
   return guarded([&] {
-    if (is_plain_scalar(node) && thread_state.error_mode == 0) [[likely]] {
+    if (is_plain_scalar(node) && thread_state.modes == 0) [[likely]] {
       return wrap_new(apply_scalar(op, node, node->value));
     }
     return wrap(apply(op, Operand(node)));

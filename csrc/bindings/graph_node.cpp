@@ -2,33 +2,44 @@
 
 #include <pybind11/stl.h>
 
-#include <cctype>
 #include <unordered_set>
 
 #include "bindings/convert.h"
+#include "bindings/python_node.h"
 #include "engine/backward.h"
+#include "engine/suspects.h"
 #include "kernels/copy.h"
 
 namespace wengert::bindings {
 namespace {
 
+// A reference to a node without a hold on its value.
 struct GraphNode {
-  Value value;
+  Node* node;
+
+  explicit GraphNode(Node* n) : node(n) { ++node->references; }
+  ~GraphNode() {
+    if (node->extra) node->extra->node_object = nullptr;  // before anything can look it up
+    drop(node);
+  }
+  GraphNode(const GraphNode&) = delete;
+  GraphNode& operator=(const GraphNode&) = delete;
 };
 
-std::string backward_name(const Node* node) {
-  if (node->is_leaf()) return "AccumulateGrad";
-  std::string name;
-  bool upper = true;
-  for (const char c : name_of_operation(node)) {
-    if (c == '_') {
-      upper = true;
-      continue;
-    }
-    name += upper ? static_cast<char>(std::toupper(static_cast<unsigned char>(c))) : c;
-    upper = false;
+PyTypeObject* node_type = nullptr;
+
+struct Metadata : Attachment {
+  PyObject* dict = PyDict_New();  // owned
+  ~Metadata() override { Py_XDECREF(dict); }
+};
+
+py::object metadata(const GraphNode& self) {
+  Extra& extra = extra_of(self.node);
+  if (!extra.metadata) {
+    extra.metadata = std::make_unique<Metadata>();
+    add_suspect(self.node);  // anything may be put there
   }
-  return name + "Backward";
+  return py::reinterpret_borrow<py::object>(checked(metadata_of(extra)));
 }
 
 Value input_or_constant(Node* node, std::uint32_t i) {
@@ -41,58 +52,86 @@ bool is_tracked(const Node* node, std::uint32_t i) {
   return input && input->requires_grad();
 }
 
+bool has_value(const Node* node) { return node->is_inline() || node->as_array()->array.storage; }
+
+py::object value_of_node(Node* node) {
+  if (!has_value(node)) {
+    throw std::runtime_error(
+        "the value of this '" + name_of_operation(node) + "', of shape " +
+        shape_of(node).to_string() +
+        ", is gone: nobody kept the tensor and no operation saved it; keep the tensor to see it");
+  }
+  return py::reinterpret_steal<py::object>(wrap(Value(node)));
+}
+
 py::object tensor_of(const Value& value) { return py::reinterpret_steal<py::object>(wrap(value)); }
 
 py::list inputs_of(const GraphNode& self) {
   py::list inputs;
-  Node* node = self.value.get();
+  Node* node = self.node;
   for (std::uint32_t i = 0; !node->is_leaf() && i < node->input_count; ++i) {
-    inputs.append(tensor_of(input_or_constant(node, i)));
+    const Value input = input_or_constant(node, i);
+    inputs.append(value_of_node(input.get()));
   }
   return inputs;
 }
 
 py::tuple next_functions(const GraphNode& self) {
   py::list next;
-  Node* node = self.value.get();
+  Node* node = self.node;
   for (std::uint32_t i = 0; !node->is_leaf() && i < node->input_count; ++i) {
     if (is_tracked(node, i))
-      next.append(py::make_tuple(GraphNode{Value(node->input(i))}, 0));
+      next.append(py::make_tuple(graph_node(node->input(i)), 0));
     else
       next.append(py::make_tuple(py::none(), 0));
   }
   return next;
 }
 
+// The nodes of all inputs; constants for numbers that never were nodes.
+py::list input_nodes(const GraphNode& self) {
+  py::list nodes;
+  Node* node = self.node;
+  for (std::uint32_t i = 0; !node->is_leaf() && i < node->input_count; ++i) {
+    nodes.append(graph_node(input_or_constant(node, i).get()));
+  }
+  return nodes;
+}
+
 // d(result) / d(input) for each input; None where the operation is not elementwise or the input is
 // not part of the graph.
 py::list local_derivatives(const GraphNode& self) {
   py::list result;
-  Node* node = self.value.get();
+  Node* node = self.node;
   if (node->is_leaf()) return result;
   const Operation& op = operation(node->operation);
   const GradMode off(false);
   for (std::uint32_t i = 0; i < node->input_count; ++i) {
-    if (op.kind == OperationKind::kStructural || !is_tracked(node, i) || node->has(kFreed)) {
+    if (op.kind == OperationKind::kStructural || !is_tracked(node, i) ||
+        node->has(kFreed | kPacked)) {
       result.append(py::none());
       continue;
     }
-    const Value one = make_value(full(self.value.dtype(), self.value.shape(), 1.0));
+    const Value one = make_value(full(dtype_of(node), shape_of(node), 1.0));
     result.append(tensor_of(elementwise_gradient(node, i, one, false)));
   }
   return result;
 }
 
 py::object variable(const GraphNode& self) {
-  if (!self.value->is_leaf()) return py::none();
-  return py::reinterpret_steal<py::object>(wrap_with_identity(self.value));
+  if (!self.node->is_leaf()) return py::none();
+  return py::reinterpret_steal<py::object>(wrap_with_identity(Value(self.node)));
 }
 
-std::vector<GraphNode> order(const std::vector<GraphNode>& outputs) {
+py::list order(const py::sequence& outputs) {
   std::vector<Value> values;
-  for (const GraphNode& output : outputs) values.push_back(output.value);
-  std::vector<GraphNode> nodes;
-  for (Node* node : topological_order(values)) nodes.push_back(GraphNode{Value(node)});
+  for (const auto& output : outputs) {
+    Node* node = node_of_object(output.ptr());
+    if (!node) throw TypeError("topological_order: expected nodes");
+    values.emplace_back(node);
+  }
+  py::list nodes;
+  for (Node* node : topological_order(values)) nodes.append(graph_node(node));
   return nodes;
 }
 
@@ -108,46 +147,99 @@ bool depends_on_others(const py::object& output, const py::sequence& inputs) {
   return false;
 }
 
-GraphNode node_of_tensor(const py::object& tensor) {
+py::object node_of_tensor(const py::object& tensor) {
   if (!is_tensor(tensor.ptr())) throw TypeError("expected a tensor");
-  return GraphNode{value_of(tensor.ptr())};
+  return graph_node(node_of(tensor.ptr()));
 }
 
-}  // namespace
-
-PyObject* graph_node_or_none(const Value& value) {
-  if (value->is_leaf()) Py_RETURN_NONE;
-  return py::cast(GraphNode{value}).release().ptr();
-}
-
-void add_graph_node(py::module_& module) {
-  py::class_<GraphNode>(module, "Node", "A node of the graph: a value and how it was computed.")
-      .def(
-          "name", [](const GraphNode& self) { return backward_name(self.value.get()); },
+void add_description(py::class_<GraphNode>& node) {
+  node.def(
+          "name", [](const GraphNode& self) { return backward_name(self.node); },
           "The name of its backward rule, as PyTorch spells such names.")
       .def_property_readonly(
-          "operation", [](const GraphNode& self) { return name_of_operation(self.value.get()); },
+          "operation", [](const GraphNode& self) { return name_of_operation(self.node); },
           "The name of the operation; 'leaf' if there was none.")
       .def_property_readonly(
-          "tensor", [](const GraphNode& self) { return tensor_of(self.value); },
-          "The value, as a tensor.")
-      .def_property_readonly("inputs", inputs_of, "The tensors it was computed from.")
+          "shape",
+          [](const GraphNode& self) {
+            return py::reinterpret_steal<py::object>(shape_tuple(shape_of(self.node)));
+          },
+          "The shape of its value.")
+      .def_property_readonly(
+          "dtype",
+          [](const GraphNode& self) {
+            return py::reinterpret_steal<py::object>(dtype_object(dtype_of(self.node)));
+          },
+          "The dtype of its value.")
+      .def_property_readonly("is_leaf", [](const GraphNode& self) { return self.node->is_leaf(); })
+      .def_property_readonly(
+          "requires_grad", [](const GraphNode& self) { return self.node->requires_grad(); },
+          "Whether backward passes may reach it.")
+      .def_property_readonly(
+          "metadata", metadata,
+          "A dict for whatever you want to keep with the node; it lives as long as the node.")
+      .def("__eq__", [](const GraphNode& a,
+                        const py::object& b) { return node_of_object(b.ptr()) == a.node; })
+      .def("__hash__",
+           [](const GraphNode& self) { return reinterpret_cast<std::intptr_t>(self.node); })
+      .def("__repr__", [](const GraphNode& self) { return "<" + backward_name(self.node) + ">"; });
+}
+
+void add_values(py::class_<GraphNode>& node) {
+  node.def_property_readonly(
+          "tensor", [](const GraphNode& self) { return value_of_node(self.node); },
+          "The value, as a tensor. RuntimeError if it is gone: a node does not keep its value.")
+      .def_property_readonly(
+          "has_value", [](const GraphNode& self) { return has_value(self.node); },
+          "Whether somebody still keeps the value.")
+      .def_property_readonly("inputs", inputs_of,
+                             "The tensors it was computed from. RuntimeError if one is gone.")
+      .def_property_readonly("input_nodes", input_nodes,
+                             "The nodes of all inputs, also of those that require no grad.")
+      .def_property_readonly(
+          "_edge", [](const GraphNode& self) { return tensor_of(Value(self.node)); },
+          "Its place in the graph as a tensor, whose value may be gone.")
       .def_property_readonly("next_functions", next_functions,
                              "The nodes of the inputs, as PyTorch gives them.")
       .def_property_readonly(
           "local_derivatives", local_derivatives,
           "The derivative with respect to each input, if the operation is elementwise.")
-      .def_property_readonly("variable", variable, "The leaf, for a leaf's node.")
-      .def_property_readonly("is_leaf", [](const GraphNode& self) { return self.value->is_leaf(); })
-      .def("__eq__",
-           [](const GraphNode& a, const py::object& b) {
-             return py::isinstance<GraphNode>(b) &&
-                    b.cast<const GraphNode&>().value.get() == a.value.get();
-           })
-      .def("__hash__",
-           [](const GraphNode& self) { return reinterpret_cast<std::intptr_t>(self.value.get()); })
-      .def("__repr__",
-           [](const GraphNode& self) { return "<" + backward_name(self.value.get()) + ">"; });
+      .def_property_readonly("variable", variable, "The leaf, for a leaf's node.");
+}
+
+}  // namespace
+
+py::object graph_node(Node* node) {
+  Extra& extra = extra_of(node);
+  if (extra.node_object) {
+    return py::reinterpret_borrow<py::object>(static_cast<PyObject*>(extra.node_object));
+  }
+  py::object object = py::cast(std::make_unique<GraphNode>(node));
+  extra.node_object = object.ptr();
+  return object;
+}
+
+PyObject* graph_node_or_none(Node* node) {
+  if (node->is_leaf()) Py_RETURN_NONE;
+  return graph_node(node).release().ptr();
+}
+
+Node* node_of_object(PyObject* object) {
+  if (Py_TYPE(object) != node_type) return nullptr;
+  return py::cast<const GraphNode&>(py::handle(object)).node;
+}
+
+PyObject* metadata_of(const Extra& extra) {
+  return extra.metadata ? static_cast<const Metadata&>(*extra.metadata).dict : nullptr;
+}
+
+void add_graph_node(py::module_& module) {
+  py::class_<GraphNode> node(module, "Node",
+                             "A node of the graph: a value and how it was computed.");
+  node_type = reinterpret_cast<PyTypeObject*>(node.ptr());
+  add_description(node);
+  add_values(node);
+  add_node_hooks(node);
   module.def("topological_order", order, py::arg("outputs"),
              "The nodes from which the outputs were computed, each before its inputs.");
   module.def("depends_on_others", depends_on_others, py::arg("output"), py::arg("inputs"),

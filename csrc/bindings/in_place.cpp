@@ -2,6 +2,7 @@
 
 #include "bindings/convert.h"
 #include "engine/accumulate.h"
+#include "engine/anomaly.h"
 #include "kernels/copy.h"
 
 namespace wengert::bindings {
@@ -77,7 +78,9 @@ Value in_memory(Value value, const Array& array) {
   const std::uint32_t before = own->has(kSavedResult) ? version_of(own.get()) : 0;
   own->as_array()->array = array;
   // What it saved of itself is as new as that memory.
-  if (own->has(kSavedResult)) own->saved_versions += version_of(own.get()) - before;
+  if (own->has(kSavedResult)) {
+    own->saved_versions += (version_of(own.get()) - before) * kVersionWeights[2];
+  }
   return own;
 }
 
@@ -99,17 +102,19 @@ void take_place(PyObject* self, const Value& result) {
 // on, and its backward pass will say so. The operation that writes may need the old value itself (x
 // *= w does): it keeps it, and is the only one whose record allows for the new version.
 void keep_for(const Value& result, const Value& target, bool memory_is_reused) {
-  std::uint32_t uses = 0;
+  std::uint32_t weight = 0;
   for (std::uint32_t i = 0; i < 2 && i < result->input_count && !result->is_leaf(); ++i) {
-    if (result->has(kSaved0 << i) && result->input(i) == target.get()) ++uses;
+    if (result->has(kSaved0 << i) && result->input(i) == target.get()) {
+      weight += kVersionWeights[i];
+    }
   }
-  result->saved_versions += uses;
+  result->saved_versions += weight;
   if (target->is_inline()) {
     ++target->version;
     return;
   }
   Array& array = target->as_array()->array;
-  if (memory_is_reused && uses > 0) {
+  if (memory_is_reused && weight > 0) {
     const std::uint32_t version = array.storage->version();
     array = copy_of(array);
     array.storage->version_ = version;
@@ -156,6 +161,7 @@ bool take_over(Array& array, const Value& result) {
 
 void write_in_place(PyObject* self, Value result, const char* name) {
   const Value target = value_of(self);
+  const NotedWrite noted(target.get());
   check_fits(target, result, name);
   check_writable(target, name);
   const bool dual = target->has(kDual) || result->has(kDual);
@@ -176,6 +182,7 @@ void write_in_place(PyObject* self, Value result, const char* name) {
 
 void assign_in_place(PyObject* self, const std::vector<IndexItem>& items, const Value& given) {
   const Value target = value_of(self);
+  const NotedWrite noted(target.get());
   check_writable(target, "setitem");
   if (is_floating(given.dtype()) && !is_floating(target.dtype()) && given.requires_grad()) {
     throw TypeError(

@@ -6,6 +6,7 @@
 #include "bindings/graph_node.h"
 #include "bindings/python_node.h"
 #include "bindings/tensor_object.h"
+#include "engine/backward.h"
 #include "kernels/matmul.h"
 #include "kernels/parallel.h"
 #include "ops/operations.h"
@@ -130,11 +131,15 @@ void add_state(py::module_& module) {
       [](bool enabled) { return std::exchange(thread_state.grad_enabled, enabled); },
       py::arg("enabled"), "Sets it, and returns what it was.");
   module.def(
-      "set_error_mode",
-      [](int mode) {
-        return std::exchange(thread_state.error_mode, static_cast<std::uint8_t>(mode));
+      "set_modes",
+      [](int mask, int modes) {
+        const int before = thread_state.modes;
+        thread_state.modes = static_cast<std::uint8_t>((before & ~mask) | (modes & mask));
+        return before & mask;
       },
-      py::arg("mode"));
+      py::arg("mask"), py::arg("modes"),
+      "Switches the modes of `mask` as `modes` says, and returns what they were.");
+  module.def("modes", [] { return static_cast<int>(thread_state.modes); });
   module.def("set_num_threads", set_num_threads, py::arg("count"));
   module.def("num_threads", num_threads);
 }
@@ -151,6 +156,16 @@ void add_forward_mode(py::module_& module) {
     return py::make_tuple(py::reinterpret_steal<py::object>(wrap(value->extra->primal)),
                           py::reinterpret_steal<py::object>(wrap(value->extra->tangent)));
   });
+  module.def("current_pass", current_pass,
+             "A number of the backward pass under way in this thread; 0 if there is none.");
+  module.def(
+      "pass_awaits",
+      [](const py::object& node) {
+        return running_pass() && running_pass()->awaits(node_of_object(node.ptr()));
+      },
+      py::arg("node"), "Whether the backward pass under way will still come to a node.");
+  module.def("is_running", is_running, py::arg("number"),
+             "Whether the pass of that number is under way in this thread.");
   module.def("change_dual_level", [](int change) { return thread_state.dual_level += change; });
 }
 
@@ -205,6 +220,9 @@ PYBIND11_MODULE(_core, module) {
     module.attr("__all__").cast<py::list>().append(name_of(static_cast<DType>(i)));
   module.attr("__version__") = WENGERT_VERSION;
   add_autograd(module);
+  add_saved_hooks(module);
+  add_anomaly(module);
+  add_cycle_collection(module);
   add_state(module);
   add_forward_mode(module);
   add_debugging(module);

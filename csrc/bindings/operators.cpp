@@ -80,7 +80,7 @@ template <const Named& kName>
   Node* y;
   double number_x;
   double number_y;
-  if (kName.on_floats && thread_state.error_mode == 0 && scalar_operand(a, &x, &number_x) &&
+  if (kName.on_floats && thread_state.modes == 0 && scalar_operand(a, &x, &number_x) &&
       scalar_operand(b, &y, &number_y)) {
     return guarded([&] { return wrap_new(apply_scalars(op, x, number_x, y, number_y)); });
   }
@@ -115,7 +115,7 @@ template <const Named& kName, unsigned kNeed>
 // Null where something is unusual.
 template <const Named& kName>
 [[gnu::always_inline]] inline PyObject* recorded(PyObject* a, PyObject* b) {
-  if (!kName.on_floats || !thread_state.grad_enabled || thread_state.error_mode) return nullptr;
+  if (!kName.on_floats || !thread_state.grad_enabled || thread_state.modes) return nullptr;
   const auto node = [](PyObject* x) { return reinterpret_cast<TensorObject*>(x)->node; };
   if (is_tracked_scalar(a)) {
     Node* x = node(a);
@@ -151,7 +151,7 @@ PyObject* unary_slot(PyObject* a) {
   const Operation& op = the<kName>();
   return guarded([&] {
     Node* node = node_of(a);
-    if (kName.on_floats && is_plain_scalar(node) && thread_state.error_mode == 0)
+    if (kName.on_floats && is_plain_scalar(node) && thread_state.modes == 0)
       return wrap_new(apply_scalar(op, node, node->value));
     return wrap(apply(op, Operand(node)));
   });

@@ -72,8 +72,10 @@ int set_requires_grad(PyObject* self, PyObject* value, void*) {
 
 PyObject* get_grad(PyObject* self, void*) {
   return guarded([&]() -> PyObject* {
-    const Value grad = grad_of(node_of(self));
+    Node* node = node_of(self);
+    const Value grad = grad_of(node);
     if (!grad) Py_RETURN_NONE;
+    extra_of(grad.get()).gradient_of = node;  // see rebind()
     return wrap_with_identity(grad);
   });
 }
@@ -109,7 +111,7 @@ int set_grad_attribute(PyObject* self, PyObject* object, void*) {
 }
 
 PyObject* get_grad_fn(PyObject* self, void*) {
-  return guarded([&] { return graph_node_or_none(value_of(self)); });
+  return guarded([&] { return graph_node_or_none(node_of(self)); });
 }
 
 // Shares the memory, not the graph.
@@ -194,6 +196,24 @@ PyObject* to_numpy_array(PyObject* self, PyObject*) {
 
 PyObject* detach(PyObject* self, PyObject*) {
   return guarded([&] { return wrap(detached(value_of(self))); });
+}
+
+PyObject* detach_in_place(PyObject* self, PyObject*) {
+  return guarded([&] {
+    if (reinterpret_cast<TensorObject*>(self)->view) {
+      throw std::runtime_error("Can't detach views in-place: this tensor of shape " +
+                               value_of(self).shape().to_string() +
+                               " is a view of another; use detach() instead");
+    }
+    const Value value = value_of(self);
+    if (!value->is_leaf()) {
+      rebind(self, value->is_inline() && !value->has(kDual) ? make_scalar(value->value)
+                                                            : detached(value));
+    } else {
+      value->clear(kRequiresGrad);
+    }
+    return Py_NewRef(self);
+  });
 }
 
 PyObject* clone(PyObject* self, PyObject*) {
@@ -322,6 +342,8 @@ PyMethodDef plain_methods[] = {
      "numpy($self, /)\n--\n\nA NumPy array that shares the memory; not for tensors that require "
      "grad."},
     {"detach", detach, METH_NOARGS, "detach($self, /)\n--\n\nThe same memory outside the graph."},
+    {"detach_", detach_in_place, METH_NOARGS,
+     "detach_($self, /)\n--\n\nTakes the tensor itself out of its graph, and returns it."},
     {"as_subclass", as_subclass, METH_O,
      "as_subclass($self, kind, /)\n--\n\nThe same value as an instance of a subclass of Tensor; "
      "its __init__ is not called."},

@@ -5,7 +5,9 @@
 #include <optional>
 
 #include "bindings/convert.h"
+#include "bindings/graph_node.h"
 #include "engine/backward.h"
+#include "engine/packed.h"
 #include "kernels/copy.h"
 
 namespace wengert::bindings {
@@ -92,6 +94,7 @@ struct CallAttributes : FunctionAttributes {
   std::size_t arguments = 0;
   std::vector<std::optional<std::pair<Dims, DType>>> outputs;  // nothing for what is no tensor
   std::vector<Value> raw;  // the values of several outputs, null where they were not saved
+  std::map<std::size_t, std::unique_ptr<PackedValue>> packed;  // or what hooks made of them
   bool has_saved = false;
   std::map<std::uint64_t, std::vector<Value>> gathered;  // by pass, gradients of several outputs
   std::vector<Value> saved;
@@ -104,7 +107,12 @@ struct CallAttributes : FunctionAttributes {
   void release_saved() override {
     saved.clear();
     raw.clear();
+    packed.clear();
     if (context != Py_None) py::handle(context).attr("_free")();
+  }
+  void list_values(std::vector<const Node*>& nodes) const override {
+    for (const Value& value : saved) nodes.push_back(value.get());
+    for (const Value& value : raw) nodes.push_back(value.get());
   }
   std::uint32_t versions() const override {
     std::uint32_t sum = 0;
@@ -135,11 +143,12 @@ py::tuple saved_outputs(const CallAttributes& call, Node* node) {
     outputs.append(output);
   }
   for (std::size_t i = 0; i < call.raw.size(); ++i) {
-    if (!call.raw[i])
+    const auto packed = call.packed.find(i);
+    const Value raw = packed == call.packed.end() ? call.raw[i] : packed->second->unpack();
+    if (!raw)
       outputs.append(py::none());
     else
-      outputs.append(
-          py::reinterpret_steal<py::object>(wrap(with_history(call.raw[i], Value(node), i))));
+      outputs.append(py::reinterpret_steal<py::object>(wrap(with_history(raw, Value(node), i))));
   }
   return py::tuple(outputs);
 }
@@ -244,7 +253,8 @@ py::object apply_function(const py::object& context, const py::tuple& arguments,
   for (const auto& saved : context.attr("_saved_inputs")()) {
     call->saved.push_back(value_of(saved.ptr()));
   }
-  call->has_saved = !call->saved.empty() || saves_an_output(*call);
+  call->has_saved =
+      !call->saved.empty() || saves_an_output(*call) || context.attr("_has_packed").cast<bool>();
   const bool several = PyTuple_Check(returned.ptr());
   const py::tuple outputs =
       several ? py::reinterpret_borrow<py::tuple>(returned) : py::make_tuple(returned);
@@ -266,6 +276,10 @@ py::object apply_function(const py::object& context, const py::tuple& arguments,
     for (const auto& position : context.attr("_saved_positions")()) {
       const auto i = position.cast<std::size_t>();
       call->raw[i] = value_of(py::object(outputs[i]).ptr());
+      if (thread_state.modes & kPackSaved) {
+        call->packed[i] = pack_value(call->raw[i]);
+        call->raw[i] = Value();
+      }
     }
     record(*function_operation, hub, inputs, call);
   }
@@ -290,6 +304,8 @@ std::vector<Value> values_of(PyObject* tensors, const char* what) {
     PyObject* tensor = PySequence_Fast_GET_ITEM(sequence.ptr(), static_cast<Py_ssize_t>(i));
     if (is_tensor(tensor)) {
       values[i] = value_of(tensor);
+    } else if (Node* node = node_of_object(tensor)) {
+      values[i] = Value(node);
     } else if (tensor != Py_None) {
       throw TypeError(std::string(what) + ": expected tensors, got a '" + Py_TYPE(tensor)->tp_name +
                       "'");

@@ -5,17 +5,6 @@
 
 namespace wengert::bindings {
 
-// A Python callable on gradients.
-struct PythonHook : Hook {
-  PyObject* callable;  // owned
-  bool takes_tensor;   // post-accumulate hooks get the tensor and return nothing
-
-  PythonHook(PyObject* function, bool tensor)
-      : callable(Py_NewRef(function)), takes_tensor(tensor) {}
-  ~PythonHook() override { Py_DECREF(callable); }
-  Value call(const Value& grad) override;
-};
-
 // The context of a Function, kept by its node.
 struct FunctionAttributes : Attributes {
   PyObject* context;  // owned
@@ -24,10 +13,19 @@ struct FunctionAttributes : Attributes {
   ~FunctionAttributes() override { Py_DECREF(context); }
 };
 
+// The Python objects that belong to a node alone.
+std::vector<PyObject*> python_objects_of(const Extra& extra);
+// Those that packed values refer to; `object` may be a SavedTensor.
+void list_packed(const Extra& extra, std::vector<PyObject*>& objects);
+bool list_saved_tensor(PyObject* object, std::vector<PyObject*>& objects);
 int visit_python_objects(const Extra& extra, visitproc visit, void* arg);
 void clear_python_objects(Extra& extra);
 
 void add_autograd(py::module_& module);
 void add_hooks(py::module_& module);
+void add_node_hooks(py::object node_class);
+void add_saved_hooks(py::module_& module);
+void add_anomaly(py::module_& module);
+void add_cycle_collection(py::module_& module);
 
 }  // namespace wengert::bindings

@@ -6,6 +6,7 @@
 
 #include "bindings/convert.h"
 #include "bindings/python_node.h"
+#include "engine/backward.h"
 #include "kernels/copy.h"
 
 namespace wengert::bindings {
@@ -210,6 +211,11 @@ void rebind(PyObject* tensor, Value value) {
   const bool identity = self->node->extra && self->node->extra->handle == tensor;
   forget_identity(self);
   Value before = Value::adopt(self->node);
+  // Whose grad it is sees the change, too: x.grad.zero_().
+  if (Node* owner = before->extra ? before->extra->gradient_of : nullptr) {
+    set_grad(owner, value);
+    extra_of(value.get()).gradient_of = owner;
+  }
   self->node = value.release();
   if (identity) keep_identity(tensor);
 }

@@ -1,6 +1,7 @@
 #include "engine/accumulate.h"
 
 #include "engine/backward.h"
+#include "engine/suspects.h"
 #include "kernels/copy.h"
 #include "kernels/parallel.h"
 #include "kernels/reduce.h"
@@ -44,6 +45,9 @@ Value grad_of(Node* node) {
 }
 
 void set_grad(Node* node, Value grad) {
+  if (grad && grad.requires_grad()) add_suspect(node);  // its graph may lead back to the node
+  const Node* old = node->is_leaf() ? node->inputs[0].node : extra_of(node).grad.get();
+  if (old && old->extra && old->extra->gradient_of == node) old->extra->gradient_of = nullptr;
   if (!node->is_leaf()) {
     extra_of(node).grad = std::move(grad);
     return;

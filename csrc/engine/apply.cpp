@@ -1,6 +1,8 @@
 #include "engine/apply.h"
 
+#include "engine/anomaly.h"
 #include "engine/evaluate.h"
+#include "engine/packed.h"
 #include "engine/tangents.h"
 
 namespace wengert {
@@ -8,8 +10,8 @@ namespace {
 
 bool is_dual(const Operand& x) { return x.node && x.node->has(kDual); }
 
-void save(Node* node, Node* saved) {
-  node->saved_versions += version_of(saved);
+void save(Node* node, Node* saved, std::uint32_t place) {
+  node->saved_versions += version_of(saved) * kVersionWeights[place];
   hold(saved);
 }
 
@@ -26,19 +28,26 @@ void record_elementwise(const Operation& operation, Node* node, const Operand* o
   node->operation = operation.id;
   node->input_count = static_cast<std::uint32_t>(count) & 0xffffff;
   unsigned flags = node->flags | kRequiresGrad | saves;
-  for (int i = 0; i < count; ++i) {
+  const bool packs = (thread_state.modes & kPackSaved) != 0;  // also what is only a number else
+  for (std::uint32_t i = 0; i < static_cast<std::uint32_t>(count); ++i) {
     Node* input = operands[i].node;
-    if (!input || (input->is_inline() && !input->requires_grad())) {
+    if (!input || (input->is_inline() && !input->requires_grad() && !packs)) {
       node->inputs[i].number = number_of(operands[i]);
       flags |= static_cast<unsigned>(kNumber0) << i;
       continue;
     }
     node->inputs[i].node = input;
     ++input->references;
-    if (saves & (static_cast<unsigned>(kSaved0) << i)) save(node, input);
+    if (saves & (static_cast<unsigned>(kSaved0) << i)) save(node, input, i);
   }
   node->flags = static_cast<std::uint16_t>(flags);
-  if (saves & kSavedResult) save(node, node);
+  if (saves & kSavedResult) save(node, node, 2);
+}
+
+void observe_elementwise(const Operation& operation, Node* node, const Operand* operands,
+                         int count) {
+  if (thread_state.modes & kAnomaly) observe(operation, node, operands, count);
+  if ((thread_state.modes & kPackSaved) && !node->is_leaf()) pack_saved(node);
 }
 
 }  // namespace
@@ -47,6 +56,8 @@ Value apply(const Operation& operation, const Operand& x) {
   if (is_dual(x)) return apply_dual(operation, &x, 1);
   Value result = evaluate(operation, &x, 1);
   record_elementwise(operation, result.get(), &x, 1);
+  if (thread_state.modes) [[unlikely]]
+    observe_elementwise(operation, result.get(), &x, 1);
   return result;
 }
 
@@ -55,6 +66,8 @@ Value apply(const Operation& operation, const Operand& x, const Operand& y) {
   if (is_dual(x) || is_dual(y)) return apply_dual(operation, operands, 2);
   Value result = evaluate(operation, operands, 2);
   record_elementwise(operation, result.get(), operands, 2);
+  if (thread_state.modes) [[unlikely]]
+    observe_elementwise(operation, result.get(), operands, 2);
   return result;
 }
 
@@ -80,18 +93,21 @@ void record(const Operation& operation, const Value& result, const Inputs& input
     Node* input = inputs[i].get();
     ++input->references;
     (targets ? targets[i] : node->inputs[i].node) = input;
-    if (i < 2 && (saves & (static_cast<unsigned>(kSaved0) << i))) save(node, input);
+    if (i < 2 && (saves & (static_cast<unsigned>(kSaved0) << i))) save(node, input, i);
   }
-  if (saves & kSavedResult) save(node, node);
+  if (saves & kSavedResult) save(node, node, 2);
   if (attributes) {
     node->saved_versions += attributes->versions();
     extra_of(node).attributes = std::move(attributes);
   }
+  if (thread_state.modes & kAnomaly) observe(operation, node, inputs);
+  if (thread_state.modes & kPackSaved) pack_saved(node);
 }
 
 void save_result(Node* node) {
   node->set(kSavedResult);
-  save(node, node);
+  save(node, node, 2);
+  if (thread_state.modes & kPackSaved) pack_saved(node);
 }
 
 Value apply(const Operation& operation, const Inputs& inputs,
@@ -108,9 +124,9 @@ std::uint32_t versions_of_saved(const Node* node) {
   std::uint32_t sum = 0;
   for (std::uint32_t i = 0; i < 2 && i < node->input_count; ++i) {
     const Node* input = node->has(kSaved0 << i) ? node->input(i) : nullptr;
-    if (input) sum += version_of(input);
+    if (input) sum += version_of(input) * kVersionWeights[i];
   }
-  if (node->has(kSavedResult)) sum += version_of(node);
+  if (node->has(kSavedResult)) sum += version_of(node) * kVersionWeights[2];
   if (node->extra && node->extra->attributes) sum += node->extra->attributes->versions();
   return sum;
 }

@@ -92,7 +92,7 @@ template <unsigned kInputs, unsigned kNeed>
   }
   if constexpr ((kNeed & 2) != 0) {
     ++b.node->references;
-    if (tag.flags & kSaved1) versions += b.node->version;
+    if (tag.flags & kSaved1) versions += b.node->version * kVersionWeights[1];
   }
   // Every member is named: left to zero the rest, the compiler clears all 64 bytes first, slowly.
   Node* node = new (memory) Node{.references = 1,
@@ -138,8 +138,7 @@ template <unsigned kInputs, unsigned kNeed>
   return result;
 }
 
-// The sum of the versions now of what `node` saved; differs from node->saved_versions if one was
-// written to.
+// What node->saved_versions would be now: differs if something saved was written to.
 std::uint32_t versions_of_saved(const Node* node);
 
 // Tangents. A dual value wraps a primal and its tangent at one level.

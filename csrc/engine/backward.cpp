@@ -1,5 +1,7 @@
 #include "engine/backward.h"
 
+#include <cctype>
+
 #include "engine/pass.h"
 #include "kernels/copy.h"
 
@@ -44,11 +46,27 @@ void check(BackwardRequest& request) {
 std::uint64_t passes = 0;
 thread_local std::uint64_t this_pass = 0;
 
+thread_local RunningPass* running = nullptr;
+
 struct PassNumber {
   std::uint64_t before = this_pass;
   PassNumber() { this_pass = ++passes; }
   ~PassNumber() { this_pass = before; }
 };
+
+template <class Scratch>
+std::vector<Value> run_pass(BackwardRequest& request) {
+  Pass<Scratch> pass(request);
+  struct Running {
+    explicit Running(RunningPass* pass) {
+      pass->number = this_pass;
+      pass->outer = running;
+      running = pass;
+    }
+    ~Running() { running = running->outer; }
+  } const now(&pass);
+  return pass.run();
+}
 
 struct InNodesGuard {
   explicit InNodesGuard(Node* root) { pass_in_nodes = root; }
@@ -58,6 +76,29 @@ struct InNodesGuard {
 }  // namespace
 
 std::uint64_t current_pass() { return this_pass; }
+
+RunningPass* running_pass() { return running; }
+
+bool is_running(std::uint64_t number) {
+  const RunningPass* pass = running;
+  while (pass && pass->number != number) pass = pass->outer;
+  return pass != nullptr;
+}
+
+std::string backward_name(const Node* node) {
+  if (node->is_leaf()) return "AccumulateGrad";
+  std::string name;
+  bool upper = true;
+  for (const char c : name_of_operation(node)) {
+    if (c == '_') {
+      upper = true;
+      continue;
+    }
+    name += upper ? static_cast<char>(std::toupper(static_cast<unsigned char>(c))) : c;
+    upper = false;
+  }
+  return name + "Backward";
+}
 
 std::string name_of_operation(const Node* node) {
   if (node->extra && node->extra->attributes) {
@@ -70,10 +111,15 @@ std::string name_of_operation(const Node* node) {
 std::vector<Value> run_plain_backward(BackwardRequest request) {
   check(request);
   if (request.outputs.empty()) return {};
+  struct Births {  // those of the forward pass concern the passes over it only
+    ~Births() {
+      if ((thread_state.modes & kAnomaly) && this_pass == 0) forget_births();
+    }
+  } const births;
   const PassNumber number;
-  if (pass_in_nodes) return Pass<InTable>(request).run();
+  if (pass_in_nodes) return run_pass<InTable>(request);
   const InNodesGuard guard(request.outputs[0].get());
-  return Pass<InNodes>(request).run();
+  return run_pass<InNodes>(request);
 }
 
 }  // namespace wengert

@@ -24,11 +24,29 @@ std::vector<Value> run_backward(BackwardRequest request);
 // The same for values without tangents.
 std::vector<Value> run_plain_backward(BackwardRequest request);
 
-// Tells the passes apart that a thread has under way.
+// Tells the passes apart that a thread has under way; 0: none.
 std::uint64_t current_pass();
+
+struct RunningPass {
+  virtual ~RunningPass() = default;
+  // Whether the pass will still come to this node.
+  virtual bool awaits(Node* node) = 0;
+  std::uint64_t number = 0;
+  RunningPass* outer = nullptr;
+};
+// The innermost pass of this thread; null if there is none.
+RunningPass* running_pass();
+bool is_running(std::uint64_t number);  // in this thread
+
+// What anomaly detection found.
+struct AnomalyError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 // The operation that made a node; for a Function its own name.
 std::string name_of_operation(const Node* node);
+// The name of its backward rule, as PyTorch spells such names.
+std::string backward_name(const Node* node);
 
 // The gradient a leaf keeps or a node retained; null if there is none.
 Value grad_of(Node* node);

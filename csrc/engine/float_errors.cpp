@@ -7,7 +7,7 @@ namespace wengert {
 namespace {
 
 void raise_if(const Operation& operation, int raised, double x, double y) {
-  const std::uint8_t mode = thread_state.error_mode;
+  const std::uint8_t mode = thread_state.modes;
   const char* what = nullptr;
   if ((raised & FE_DIVBYZERO) && (mode & kRaiseDivide))
     what = "divide by zero";

@@ -1,6 +1,12 @@
 #include "engine/node.h"
 
+#include "engine/packed.h"
+#include "engine/suspects.h"
+
 namespace wengert {
+
+Extra::Extra() = default;
+Extra::~Extra() = default;
 
 constinit SlabPool detail::scalar_nodes(sizeof(Node));
 
@@ -36,9 +42,14 @@ void release_many(Node* node) {
   delete[] list;
 }
 
+inline void forget_gradient_of(const Node* grad, const Node* node) {
+  if (grad->extra && grad->extra->gradient_of == node) grad->extra->gradient_of = nullptr;
+}
+
 inline void release_inputs(Node* node) {
   if (node->is_leaf()) {  // which keeps its gradient here
     if (Node* grad = node->inputs[0].node) {
+      forget_gradient_of(grad, node);
       unhold(grad);
       drop_later(grad);
     }
@@ -52,7 +63,11 @@ inline void release_inputs(Node* node) {
 
 inline void take_apart(Node* node) {
   release_inputs(node);
-  if (node->extra) delete node->extra;
+  if (node->extra) {
+    if (node->extra->is_suspect) forget_suspect(node);
+    if (const Value& grad = node->extra->grad) forget_gradient_of(grad.get(), node);
+    delete node->extra;
+  }
   if (node->is_inline()) {
     detail::scalar_nodes.give_back(node);
   } else {

@@ -33,6 +33,7 @@ enum NodeFlag : std::uint16_t {
   kManyInputs = 1 << 12,  // the inputs are in a list of their own
   kHasGrad = 1 << 13,     // an inline leaf has gradient in inputs[1].number
   kCaptured = 1 << 14,    // the pass under way returns this node's gradient
+  kPacked = 1 << 15,      // saved-tensor hooks keep what was saved
 };
 
 // Where a backward pass gathers the gradient of a node: a number for inline nodes, else a value
@@ -60,7 +61,7 @@ struct Node {
   GradSlot grad = {};
   Input inputs[2] = {};
   std::uint32_t version = 0;         // how often an inline value was written to in place
-  std::uint32_t saved_versions = 0;  // sum of the versions of what was saved, at that time
+  std::uint32_t saved_versions = 0;  // of what was saved: see Note [Versions]
   std::uint32_t uses = 0;            // scratch of the sort; zero outside a pass
   std::uint32_t input_count : 24 = 0;
   std::uint32_t marks : 8 = 0;  // scratch of a pass; zero outside
@@ -174,26 +175,67 @@ struct Attributes {
   virtual void release_saved() {}
   // The sum of the versions of values saved here now.
   virtual std::uint32_t versions() const { return 0; }
+  // The one value saved here, if there is one that the engine may pack, and the same attributes
+  // with another in its place.
+  virtual Value saved_value() const { return Value(); }
+  virtual std::shared_ptr<Attributes> with_saved(const Value&) const { return nullptr; }
+  // The nodes that values in here are references to, each as often as there are such values.
+  virtual void list_values(std::vector<const Node*>&) const {}
   // Instead of the operation's name, for Functions.
   virtual std::string name() const { return {}; }
 };
 
-struct Hook {
-  virtual ~Hook() = default;
-  // Returns the gradient to go on with; a null Value leaves it as it is.
-  virtual Value call(const Value& grad) = 0;
+// What other layers attach to a node.
+struct Attachment {
+  virtual ~Attachment() = default;
 };
 
+struct Hook {
+  virtual ~Hook() = default;
+  // May replace the gradient.
+  virtual void call(Value& grad) = 0;
+  // The pass came by, but nothing gave it a gradient.
+  virtual void missed() {}
+};
+
+// Called after a node's backward rule with what that made of `grad`: a gradient for each input,
+// null where there is none. May replace those that there are.
+struct RuleHook {
+  virtual ~RuleHook() = default;
+  virtual void call(std::vector<Value>& grads, const Value& grad) = 0;
+};
+
+struct Hooks {
+  std::uint64_t order = 0;  // when the node got its first one: see Note [Order of hooks]
+  std::vector<std::shared_ptr<Hook>> on_gradient;
+  std::vector<std::shared_ptr<Hook>> before_rule;
+  std::vector<std::shared_ptr<RuleHook>> after_rule;
+  std::vector<std::shared_ptr<Hook>> after_accumulation;
+};
+
+struct PackedValues;
+
+// Note [Extra]: what most nodes do not have. What is rare even there has an allocation of its own,
+// because each structural operation makes one of these.
 struct Extra {
   std::shared_ptr<Attributes> attributes;
   Value grad;  // of a non-leaf that retains it, or of a leaf with an array gradient
   Value primal;
   Value tangent;
-  int level = 0;                             // of the tangent
-  std::vector<std::shared_ptr<Hook>> hooks;  // on the gradient, before it is used
-  std::vector<std::shared_ptr<Hook>> after_accumulation;
-  void* handle = nullptr;  // weak; the Python object, if it must stay the same
-  std::string made_at;     // line of user code, where that is recorded
+  int level = 0;            // of the tangent
+  bool is_suspect = false;  // see engine/suspects.h
+  std::unique_ptr<Hooks> hooks;
+  std::unique_ptr<PackedValues> packed;
+  std::unique_ptr<Attachment> metadata;
+  std::unique_ptr<std::string> made_at;  // line of user code, where that is recorded
+  Node* gradient_of = nullptr;           // weak; whose `grad` Python was given this as
+  void* handle = nullptr;                // weak; the Python object, if it must stay the same
+  void* node_object = nullptr;           // weak; the Python object for the node itself
+
+  Extra();
+  ~Extra();
+  Extra(const Extra&) = delete;
+  Extra& operator=(const Extra&) = delete;
 };
 
 inline Extra& extra_of(Node* node) {
@@ -220,6 +262,11 @@ Value make_empty(DType dtype, const Dims& shape);  // the same, contiguous, not 
 Value make_value(Array array);
 
 std::uint32_t version_of(const Node* node);
+
+// Note [Versions]: a node keeps one number for the versions of all it saved, the sum of those of
+// inputs 0 and 1 and of its result by these weights; values in attributes weigh 1. It changes
+// whenever one of them is written to, and the difference tells which one that was.
+inline constexpr std::uint32_t kVersionWeights[3] = {1, (1U << 16) + 1, (1U << 24) + 403};
 
 // For tests and leak checks.
 struct NodeCounts {

@@ -1,13 +1,17 @@
 // One walk over a graph from its outputs to its leaves. Only backward.cpp starts one.
 #pragma once
 
+#include <algorithm>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "engine/accumulate.h"
+#include "engine/anomaly.h"
 #include "engine/backward.h"
 #include "engine/broadcast.h"
+#include "engine/packed.h"
 #include "engine/saved.h"
 
 namespace wengert {
@@ -55,17 +59,26 @@ struct InTable {
 // a good part of walking them.
 inline std::vector<Node*> spare_stack;
 
+// Note [Order of hooks]: nodes with hooks wait until nothing else is ready; then the one that got
+// its first hook last goes on. So of two branches the later one is called first, as in PyTorch,
+// where later operations come first; nodes without hooks need no number for that.
+inline bool has_earlier_hooks(const Node* a, const Node* b) {
+  return a->extra->hooks->order < b->extra->hooks->order;
+}
+
 template <class Scratch>
-class Pass {
+class Pass : public RunningPass {
  public:
   explicit Pass(BackwardRequest& request)
       : request_(request),
         mode_(request.create_graph),
         keep_(request.retain_graph || request.create_graph),
+        watches_((thread_state.modes & kAnomaly) != 0),
+        by_numbers_(!request.create_graph && !watches_),
         ready_(std::move(spare_stack)) {
     ready_.clear();
   }
-  ~Pass() {
+  ~Pass() override {
     abandon();
     for (const Value& input : request_.inputs) scratch_.forget_marks(input.get());
     for (Node* node : needed_) scratch_.forget_marks(node);
@@ -81,12 +94,21 @@ class Pass {
       deliver(output, std::move(request_.grads[i]));
       used(output);
     }
-    while (!ready_.empty()) {
-      Node* node = ready_.back();
-      ready_.pop_back();
-      process(node);
-    }
+    do {
+      while (!ready_.empty()) {
+        Node* node = ready_.back();
+        ready_.pop_back();
+        process(node);
+      }
+    } while (process_hooked());
     return collect();
+  }
+
+  bool awaits(Node* node) override {
+    const auto is_in = [&](const std::vector<Node*>& list) {
+      return std::find(list.begin(), list.end(), node) != list.end();
+    };
+    return scratch_.uses(node) != 0 || is_in(ready_) || is_in(waiting_);
   }
 
  private:
@@ -175,14 +197,39 @@ class Pass {
 
   void process(Node* node) {
     current_ = node;
-    constexpr unsigned kRare = kHooked | kRetainsGrad | kCaptured;
+    constexpr unsigned kRare = kHooked | kRetainsGrad | kCaptured | kPacked;
     if constexpr (Scratch::kInNodes) {
-      if (node->is_inline() && !node->has(kRare) && !request_.create_graph && fast(node)) return;
+      if (node->is_inline() && !node->has(kRare) && by_numbers_ && fast(node)) return;
     }
+    if (node->has(kHooked) && !node->is_leaf()) {
+      waiting_.push_back(node);
+      std::push_heap(waiting_.begin(), waiting_.end(), has_earlier_hooks);
+    } else {
+      step(node);
+    }
+    current_ = nullptr;
+  }
+
+  // See Note [Order of hooks]. False if no node waits.
+  bool process_hooked() {
+    if (waiting_.empty()) return false;
+    std::pop_heap(waiting_.begin(), waiting_.end(), has_earlier_hooks);
+    current_ = waiting_.back();
+    waiting_.pop_back();
+    step(current_);
+    current_ = nullptr;
+    return true;
+  }
+
+  void step(Node* node) {
     Value grad = take_slot(node);
-    if (grad && (node->has(kRare & ~kCaptured) || scratch_.is_captured(node))) {
-      grad = rare(node, std::move(grad));
+    if (grad && (node->has(kHooked | kRetainsGrad) || scratch_.is_captured(node))) {
+      if (watches_)
+        watched(node, [&] { receive(node, grad); });
+      else
+        receive(node, grad);
     }
+    if (!grad && node->has(kHooked)) miss(node);
     if (node->is_leaf()) {
       finish_leaf(node, std::move(grad));
     } else if (goes_on(node)) {
@@ -190,7 +237,6 @@ class Pass {
       for_each_input(node, [&](Node* input) { used(input); });
       if (!keep_) release_saved(node);
     }
-    current_ = nullptr;
   }
 
   // Inline nodes by the numbers, without a call through anything but the operation's own rule.
@@ -220,36 +266,52 @@ class Pass {
     return true;
   }
 
-  Value rare(Node* node, Value grad) {
-    if (node->extra) {
-      const auto hooks = node->extra->hooks;  // a hook may remove itself
-      for (const auto& hook : hooks) {
-        if (Value changed = hook->call(grad)) grad = std::move(changed);
-      }
-    }
+  // Hooks may remove themselves and others: those of a step that has begun still run.
+  template <class List, class... Arguments>
+  static void call_all(const Node* node, List Hooks::* list, Arguments&... arguments) {
+    if (!node->has(kHooked) || !node->extra->hooks) return;
+    const List hooks = node->extra->hooks.get()->*list;
+    for (const auto& hook : hooks) hook->call(arguments...);
+  }
+
+  static void miss(const Node* node) {
+    if (!node->extra->hooks) return;
+    const auto hooks = node->extra->hooks->on_gradient;
+    for (const auto& hook : hooks) hook->missed();
+  }
+
+  // Hooks on the tensor, then what is kept or returned of its gradient.
+  void receive(Node* node, Value& grad) {
+    call_all(node, &Hooks::on_gradient, grad);
     if (node->has(kRetainsGrad)) retain(node, grad);
     if (scratch_.is_captured(node)) {
       Value& result = results_[node];
       result = grad;
     }
-    return grad;
   }
 
   void retain(Node* node, const Value& grad) {
-    Value& kept = extra_of(node).grad;
-    kept = kept ? sum_of(kept, grad) : grad;
+    const Value kept = extra_of(node).grad;
+    set_grad(node, kept ? sum_of(kept, grad) : grad);
   }
 
   void finish_leaf(Node* node, Value grad) {
     const bool wanted = !request_.has_inputs || scratch_.is_captured(node);
     if (!request_.accumulate || !wanted || !grad) return;
+    call_all(node, &Hooks::before_rule, grad);
+    if (!grad) return;
+    const Value received = node->has(kHooked) ? grad : Value();
     accumulate_into_leaf(node, std::move(grad));
-    if (!node->extra) return;
-    const auto hooks = node->extra->after_accumulation;
-    for (const auto& hook : hooks) hook->call(Value(node));
+    if (!received) return;
+    Value leaf(node);
+    Gradients none;
+    call_all(node, &Hooks::after_accumulation, leaf);
+    call_all(node, &Hooks::after_rule, none, received);
   }
 
   void propagate(Node* node, Value grad) {
+    if (watches_) return watched(node, [&] { propagate_rarely(node, grad); });
+    if (node->has(kHooked | kPacked)) return propagate_rarely(node, grad);
     const Operation& op = operation(node->operation);
     check_saved(node);
     if (op.kind != OperationKind::kStructural) return propagate_elementwise(node, std::move(grad));
@@ -278,6 +340,59 @@ class Pass {
     }
   }
 
+  // With hooks, packed values or anomaly detection: all gradients are there before any is handed
+  // on.
+  void propagate_rarely(Node* node, Value grad) {
+    call_all(node, &Hooks::before_rule, grad);
+    if (!grad) return;
+    check_saved(node);
+    Gradients grads = gradients_by_rule(node, grad);
+    if (thread_state.modes & kCheckNan) refuse_nan(node, grads);
+    call_all(node, &Hooks::after_rule, grads, grad);
+    for (std::uint32_t i = 0; i < node->input_count; ++i) {
+      if (grads[i]) deliver(node->input(i), std::move(grads[i]));
+    }
+  }
+
+  // In shape and dtype of the inputs; null for those that don't take part.
+  Gradients gradients_by_rule(Node* node, const Value& grad) {
+    std::optional<StandIn> stand_in;
+    if (node->has(kPacked)) stand_in.emplace(node);
+    Node* source = stand_in ? stand_in->get() : node;
+    const Operation& op = operation(node->operation);
+    const bool structural = op.kind == OperationKind::kStructural;
+    Gradients grads(node->input_count);
+    if (structural) op.backward(source, grad, grads);
+    for (std::uint32_t i = 0; i < node->input_count; ++i) {
+      Node* input = node->input(i);
+      if (!input || !takes_part(input)) {
+        grads[i] = Value();
+        continue;
+      }
+      if (!structural) grads[i] = elementwise_gradient(source, i, grad, request_.create_graph);
+      if (grads[i]) grads[i] = cast(sum_to(grads[i], shape_of(input)), dtype_of(input));
+    }
+    return grads;
+  }
+
+  static void refuse_nan(const Node* node, const Gradients& grads) {
+    for (std::size_t i = 0; i < grads.size(); ++i) {
+      if (grads[i] && has_nan(grads[i])) throw AnomalyError(nan_found(node, i));
+    }
+  }
+
+  // Errors say which node they are about.
+  template <class F>
+  void watched(const Node* node, F f) {
+    try {
+      f();
+    } catch (const AnomalyError&) {
+      throw;
+    } catch (...) {
+      rethrow_annotated("Error detected in '" + backward_name(node) + "': " + failure_found(node));
+    }
+  }
+
   std::vector<Value> collect() {
     std::vector<Value> grads;
     if (!request_.has_inputs || request_.accumulate) {
@@ -300,6 +415,7 @@ class Pass {
   // After an exception: lets go of everything gathered for nodes that were not reached.
   void abandon() {
     if (current_) ready_.push_back(current_);
+    ready_.insert(ready_.end(), waiting_.begin(), waiting_.end());
     for (const Value& output : request_.outputs) {
       if (takes_part(output.get()) && std::exchange(scratch_.uses(output.get()), 0) != 0) {
         ready_.push_back(output.get());
@@ -321,8 +437,11 @@ class Pass {
   Scratch scratch_;
   GradMode mode_;
   bool keep_;
+  bool watches_;     // anomaly detection is on
+  bool by_numbers_;  // scalar nodes may go the fast way
   Node* current_ = nullptr;
   std::vector<Node*> ready_;
+  std::vector<Node*> waiting_;  // a heap by has_earlier_hooks
   Gradients gradients_;
   std::vector<Node*> needed_;
   std::unordered_map<Node*, Value> results_;

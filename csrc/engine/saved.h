@@ -10,13 +10,17 @@ inline constexpr unsigned kAnySaved = kSaved0 | kSaved1 | kSavedResult;
 // Throws if what the node saved was freed, or written to since.
 void check_saved(const Node* node);
 void release_saved(Node* node);
+// Throws: `changed`, which `node` saved at that version, was written to. Null for a value without a
+// node.
+[[noreturn]] void modified_in_place(const Node* node, const Node* changed, std::uint32_t saved);
 
 // versions_of_saved() of an inline node whose inputs are inline: the hot loop of a pass asks for
 // each one.
 inline std::uint32_t versions_of_scalars(const Node* node) {
-  std::uint32_t sum = node->has(kSavedResult) ? node->version : 0;
+  std::uint32_t sum = node->has(kSavedResult) ? node->version * kVersionWeights[2] : 0;
   if ((node->flags & (kSaved0 | kNumber0)) == kSaved0) sum += node->inputs[0].node->version;
-  if ((node->flags & (kSaved1 | kNumber1)) == kSaved1) sum += node->inputs[1].node->version;
+  if ((node->flags & (kSaved1 | kNumber1)) == kSaved1)
+    sum += node->inputs[1].node->version * kVersionWeights[1];
   return sum;
 }
 

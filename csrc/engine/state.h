@@ -1,16 +1,26 @@
-// What a thread has switched on: gradient recording, floating-point errors.
+// What a thread has switched on: gradient recording, floating-point errors, anomaly detection.
 #pragma once
 
 #include <cstdint>
 
 namespace wengert {
 
-enum ErrorMode : std::uint8_t { kRaiseDivide = 1, kRaiseOverflow = 2, kRaiseInvalid = 4 };
+// What makes an operation do more than compute and record. While any of it is on, the scalar fast
+// path is off.
+enum Mode : std::uint8_t {
+  kRaiseDivide = 1,
+  kRaiseOverflow = 2,
+  kRaiseInvalid = 4,
+  kRaiseAny = 7,
+  kAnomaly = 8,    // nodes keep the line of user code that made them; backward explains errors
+  kCheckNan = 16,  // a NaN in a gradient is an error
+  kPackSaved = 32  // saved-tensor hooks get what operations save
+};
 
 struct ThreadState {
   bool grad_enabled = true;
-  std::uint8_t error_mode = 0;  // a set of ErrorMode
-  int dual_level = 0;           // of the innermost forward-mode level that is open
+  std::uint8_t modes = 0;  // a set of Mode
+  int dual_level = 0;      // of the innermost forward-mode level that is open
 };
 
 // Read by every operation: initial-exec costs one load where the default model costs a call.

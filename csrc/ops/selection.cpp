@@ -13,6 +13,13 @@ struct ConditionAttributes : Attributes {
   bool saves() const override { return true; }
   void release_saved() override { condition = Value(); }
   std::uint32_t versions() const override { return condition ? version_of(condition.get()) : 0; }
+  void list_values(std::vector<const Node*>& nodes) const override {
+    nodes.push_back(condition.get());
+  }
+  Value saved_value() const override { return condition; }
+  std::shared_ptr<Attributes> with_saved(const Value& value) const override {
+    return std::make_shared<ConditionAttributes>(value);
+  }
 };
 
 template <class T>

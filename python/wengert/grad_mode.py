@@ -269,6 +269,7 @@ class inference_mode(_GradMode):  # noqa: N801  (PyTorch's name)
 
 
 _ERRORS = {"divide": 1, "over": 2, "invalid": 4}
+_ALL_ERRORS = sum(_ERRORS.values())
 _Action = Literal["raise", "ignore"]
 
 
@@ -309,7 +310,7 @@ class errstate:  # noqa: N801  (NumPy's name)
         self._before: list[int] = []
 
     def __enter__(self) -> None:
-        before = _core.set_error_mode(0)
+        before = _core.set_modes(_ALL_ERRORS, 0)
         mode = before
         for name, action in self._actions.items():
             if action == "raise":
@@ -317,7 +318,7 @@ class errstate:  # noqa: N801  (NumPy's name)
             elif action == "ignore":
                 mode &= ~_ERRORS[name]
         self._before.append(before)
-        _core.set_error_mode(mode)
+        _core.set_modes(_ALL_ERRORS, mode)
 
     def __exit__(
         self,
@@ -325,4 +326,4 @@ class errstate:  # noqa: N801  (NumPy's name)
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _core.set_error_mode(self._before.pop())
+        _core.set_modes(_ALL_ERRORS, self._before.pop())

@@ -9,11 +9,12 @@ from wengert._core import Node, Tensor
 class Gradients(Mapping[Tensor, Tensor]):
     """The gradient of one output with respect to every value of its graph.
 
-    Indexed by tensors of the graph; iterates over them, the output first.
+    Indexed by tensors of the graph; iterates over them, the output first, which raises if the value
+    of one is gone (a graph keeps only what derivatives need).
     """
 
     def __init__(self, nodes: Sequence[Node], grads: Sequence[Tensor]) -> None:
-        self._tensors = [node.tensor for node in nodes]
+        self._nodes = list(nodes)
         self._by_node = dict(zip(nodes, grads, strict=True))
 
     def __getitem__(self, tensor: Tensor) -> Tensor:
@@ -26,10 +27,10 @@ class Gradients(Mapping[Tensor, Tensor]):
             ) from None
 
     def __iter__(self) -> Iterator[Tensor]:
-        return iter(self._tensors)
+        return (node.tensor for node in self._nodes)
 
     def __len__(self) -> int:
-        return len(self._tensors)
+        return len(self._nodes)
 
     def of_node(self, node: Node) -> Tensor:
         """The gradient of a node's value."""
@@ -62,8 +63,7 @@ def gradients(output: Tensor, gradient: Tensor | None = None) -> Gradients:
     nodes = _core.topological_order([_core.node_of(output)])
     if not nodes:
         raise RuntimeError("gradients: the output does not require grad and has no graph")
-    tensors = [node.tensor for node in nodes]
-    grads = _core.run_backward([output], [gradient], tensors, True, False, False)
+    grads = _core.run_backward([output], [gradient], nodes, True, False, False)
     return Gradients(nodes, grads)
 
 
@@ -75,26 +75,48 @@ def _text_of(tensor: Tensor | None) -> str:
     return f"{tensor.dtype.name}{list(tensor.shape)}"
 
 
+def _text_of_node(node: Node) -> str:
+    if node.shape == () and node.has_value:
+        return _text_of(node.tensor)
+    return f"{node.dtype.name}{list(node.shape)}"
+
+
 def _numbered(nodes: Sequence[Node]) -> dict[Node, int]:
     return {node: i for i, node in enumerate(nodes)}
 
 
-def _reference(tensor: Tensor, numbers: Mapping[Node, int]) -> str:
-    number = numbers.get(_core.node_of(tensor))
-    return f"#{number}" if number is not None else _text_of(tensor)
+def _reference(node: Node, numbers: Mapping[Node, int]) -> str:
+    number = numbers.get(node)
+    return f"#{number}" if number is not None else _text_of_node(node)
 
 
-def _row(node: Node, numbers: Mapping[Node, int], children: int, grads: Gradients) -> list[str]:
+def _row(node: Node, numbers: Mapping[Node, int], uses: int, grads: Gradients) -> list[str]:
     local = [d for d in node.local_derivatives if d is not None]
     return [
         f"#{numbers[node]}",
         node.operation,
-        ", ".join(_reference(t, numbers) for t in node.inputs) or "-",
-        _text_of(node.tensor),
+        ", ".join(_reference(i, numbers) for i in node.input_nodes) or "-",
+        _text_of_node(node),
         ", ".join(_text_of(d) for d in local) or "-",
-        str(children),
+        str(uses),
         _text_of(grads.of_node(node)),
     ]
+
+
+def children(output: Tensor) -> dict[Node, int]:
+    """How often each node of the graph of `output` is used by others, every node before its inputs.
+
+    >>> import wengert as wg
+    >>> x = wg.tensor(3.0, requires_grad=True)
+    >>> [(node.operation, n) for node, n in wg.graph.children(x * x + x).items()]
+    [('add', 0), ('multiply', 1), ('leaf', 3)]
+    """
+    counts = dict.fromkeys(_core.topological_order([_core.node_of(output)]), 0)
+    for node in counts:
+        for used in node.input_nodes:
+            if used in counts:
+                counts[used] += 1
+    return counts
 
 
 def graph_table(output: Tensor, gradient: Tensor | None = None) -> str:
@@ -119,16 +141,10 @@ def graph_table(output: Tensor, gradient: Tensor | None = None) -> str:
     #1    leaf       -       3      -                  2         6
     """
     grads = gradients(output, gradient)
-    nodes = _core.topological_order([_core.node_of(output)])
-    numbers = _numbered(nodes)
-    children = dict.fromkeys(nodes, 0)
-    for node in nodes:
-        for tensor in node.inputs:
-            used = _core.node_of(tensor)
-            if used in children:
-                children[used] += 1
+    uses = children(output)
+    numbers = _numbered(list(uses))
     head = ["node", "operation", "inputs", "value", "local derivatives", "children", "gradient"]
-    rows = [head, *(_row(node, numbers, children[node], grads) for node in nodes)]
+    rows = [head, *(_row(node, numbers, count, grads) for node, count in uses.items())]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -155,12 +171,12 @@ def to_dot(output: Tensor) -> str:
     numbers = _numbered(nodes)
     lines = ["digraph {", "  rankdir=LR;"]
     for node, i in numbers.items():
-        lines.append(f'  n{i} [label="{node.operation}\\n{_text_of(node.tensor)}"];')
+        lines.append(f'  n{i} [label="{node.operation}\\n{_text_of_node(node)}"];')
     for node, i in numbers.items():
-        for k, tensor in enumerate(node.inputs):
-            source = numbers.get(_core.node_of(tensor))
+        for k, used in enumerate(node.input_nodes):
+            source = numbers.get(used)
             if source is None:
-                lines.append(f'  c{i}_{k} [label="{_text_of(tensor)}" shape=plaintext];')
+                lines.append(f'  c{i}_{k} [label="{_text_of_node(used)}" shape=plaintext];')
                 lines.append(f"  c{i}_{k} -> n{i};")
             else:
                 lines.append(f"  n{source} -> n{i};")

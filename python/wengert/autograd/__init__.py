@@ -3,9 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from wengert import _core
 from wengert._core import Node, Tensor
-from wengert.autograd import forward_ad, functional
+from wengert.autograd import forward_ad, functional, graph
+from wengert.autograd.anomaly_mode import (
+    detect_anomaly,
+    is_anomaly_check_nan_enabled,
+    is_anomaly_enabled,
+    set_detect_anomaly,
+)
 from wengert.autograd.checkpointing import checkpoint
 from wengert.autograd.function import Function, FunctionContext, once_differentiable
 from wengert.autograd.gradient_checks import GradcheckError, gradcheck, gradgradcheck
@@ -26,6 +34,7 @@ __all__ = [
     "Node",
     "backward",
     "checkpoint",
+    "detect_anomaly",
     "enable_grad",
     "errstate",
     "forward_ad",
@@ -33,17 +42,23 @@ __all__ = [
     "grad",
     "gradcheck",
     "gradgradcheck",
+    "graph",
     "inference_mode",
+    "is_anomaly_check_nan_enabled",
+    "is_anomaly_enabled",
     "is_grad_enabled",
     "is_inference_mode_enabled",
     "no_grad",
     "once_differentiable",
+    "set_detect_anomaly",
     "set_grad_enabled",
 ]
 
 
 def _sequence(tensors: Any) -> Sequence[Any]:
-    return (tensors,) if isinstance(tensors, Tensor) or tensors is None else tuple(tensors)
+    if isinstance(tensors, Tensor | graph.GradientEdge) or tensors is None:
+        tensors = (tensors,)
+    return tuple(t.node if isinstance(t, graph.GradientEdge) else t for t in tensors)
 
 
 def _given_grads(tensors: Any, grads: Any) -> Sequence[Any]:
@@ -151,7 +166,7 @@ def grad(
         if result is not None:
             continue
         if materialize_grads:
-            results[i] = wanted[i].detach() * 0
+            results[i] = _core.tensor(np.zeros(wanted[i].shape), dtype=wanted[i].dtype)
         elif not allow_unused:
             raise RuntimeError(
                 "One of the differentiated Tensors appears to not have been used in the graph: "

@@ -70,7 +70,7 @@ class _Evaluation:
             for i, output in enumerate(self.outputs)
             if isinstance(output, Tensor) and output.requires_grad and self._is_inside(output)
         ]
-        self.borders = [node.tensor for node in self._borders]
+        self.borders = [node._edge for node in self._borders]
 
     def _is_inside(self, output: Tensor) -> bool:
         node = _core.node_of(output)
@@ -105,7 +105,7 @@ class _Evaluation:
 def _inputs(node: Node) -> list[tuple[Node, bool]]:
     if node.is_leaf:
         return []
-    return [(_core.node_of(tensor), tensor.requires_grad) for tensor in node.inputs]
+    return [(i, i.requires_grad) for i in node.input_nodes]
 
 
 class _Run:

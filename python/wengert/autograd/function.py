@@ -33,6 +33,7 @@ class FunctionContext:
         self._outputs: tuple[Any, ...] = ()
         self._non_differentiable: tuple[Any, ...] = ()
         self._materialize_grads = True
+        self._has_packed = False
         self.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
 
     def save_for_backward(self, *tensors: Any) -> None:
@@ -55,10 +56,12 @@ class FunctionContext:
                 f"'{self._function.__name__}' has freed its saved tensors; pass "
                 "retain_graph=True to the first backward"
             )
-        return tuple(
-            self._outputs[saved.position] if isinstance(saved, _Output) else saved
-            for saved in self._saved
-        )
+        return tuple(self._given_back(saved) for saved in self._saved)
+
+    def _given_back(self, saved: Any) -> Any:
+        if isinstance(saved, _Output):
+            return self._outputs[saved.position]
+        return saved.unpack() if isinstance(saved, _core.SavedTensor) else saved
 
     def mark_non_differentiable(self, *outputs: Tensor) -> None:
         """Say that outputs have no gradient."""
@@ -76,6 +79,11 @@ class FunctionContext:
             for position, output in enumerate(outputs):
                 if saved is output and saved is not None:
                     self._saved[i] = _Output(position)
+        if _core.packs_saved_tensors():  # outputs are packed with the graph
+            for i, saved in enumerate(self._saved):
+                if isinstance(saved, Tensor) and _core.node_of(saved).has_value:
+                    self._saved[i] = _core.SavedTensor(saved)
+                    self._has_packed = True
 
     def _saved_inputs(self) -> list[Tensor]:
         return [saved for saved in self._saved or () if isinstance(saved, Tensor)]
