@@ -132,7 +132,10 @@ void add_state(py::module_& module) {
   module.def(
       "set_error_mode",
       [](int mode) {
-        return std::exchange(thread_state.error_mode, static_cast<std::uint8_t>(mode));
+        const unsigned before = thread_state.error_mode;
+        thread_state.error_mode =
+            static_cast<std::uint8_t>((before & ~kRaises) | (static_cast<unsigned>(mode) & kRaises));
+        return before & kRaises;
       },
       py::arg("mode"));
   module.def("set_num_threads", set_num_threads, py::arg("count"));

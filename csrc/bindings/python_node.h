@@ -19,7 +19,6 @@ struct PythonHook : Hook {
 // The context of a Function, kept by its node.
 struct FunctionAttributes : Attributes {
   PyObject* context;  // owned
-  std::uint32_t versions_sum = 0;
   explicit FunctionAttributes(PyObject* c) : context(Py_NewRef(c)) {}
   ~FunctionAttributes() override { Py_DECREF(context); }
 };

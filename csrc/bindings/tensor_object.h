@@ -15,6 +15,7 @@ struct ViewOf {
   PyObject* base;          // the handle of the owner; owned
   Value base_node;         // what the owner stood for when the view was made
   bool made_without_grad;  // under no_grad: writes through it are not recorded
+  bool of_function = false;  // output of a Function: changing it or the owner is refused
 };
 
 struct TensorObject {

@@ -31,7 +31,7 @@ bool is_scalar_like(const Operand& x) {
 Value evaluate_scalars(const Operation& operation, const Operand* operands, int count) {
   const double x = number_of(operands[0]);
   const double y = count == 2 ? number_of(operands[1]) : 0.0;
-  if (thread_state.error_mode) check_numbers(operation, x, y);
+  if (thread_state.error_mode & kRaises) check_numbers(operation, x, y);
   const double result = count == 1 ? operation.scalar1(x) : operation.scalar2(x, y);
   if (operation.kind != OperationKind::kComparison) return make_scalar(result);
   Value answer = make_empty(DType::kBool, scalar_shape);
@@ -122,7 +122,7 @@ Value evaluate_arrays(const Operation& operation, const Operand* operands, int c
     }
     operation.check(operation, arrays[0], arrays[1]);
   }
-  if (thread_state.error_mode) check_elements(operation, count, in, shape, compute);
+  if (thread_state.error_mode & kRaises) check_elements(operation, count, in, shape, compute);
   const bool compares = operation.kind == OperationKind::kComparison;
   Array out = empty(compares ? DType::kBool : compute, shape);
   run_loop(loop, compute, count, in, out);
@@ -167,7 +167,7 @@ double number_of(const Operand& x) {
 }
 
 Value evaluate(const Operation& operation, const Operand* operands, int count) {
-  if (!thread_state.error_mode) {
+  if (!(thread_state.error_mode & kRaises)) {
     if (Value result = evaluate_even(operation, operands, count)) return result;
   }
   const DType compute = compute_dtype(operation, operands, count);

@@ -1,16 +1,26 @@
-// What a thread has switched on: gradient recording, floating-point errors.
+// What a thread has switched on: gradient recording, floating-point errors, a log of a forward.
 #pragma once
 
 #include <cstdint>
 
 namespace wengert {
 
-enum ErrorMode : std::uint8_t { kRaiseDivide = 1, kRaiseOverflow = 2, kRaiseInvalid = 4 };
+class ForwardLog;
+
+// What keeps operations from the scalar fast path.
+enum ErrorMode : std::uint8_t {
+  kRaiseDivide = 1,
+  kRaiseOverflow = 2,
+  kRaiseInvalid = 4,
+  kRaises = 7,
+  kInForward = 8  // of a Function: there is a forward log
+};
 
 struct ThreadState {
   bool grad_enabled = true;
-  std::uint8_t error_mode = 0;  // a set of ErrorMode
-  int dual_level = 0;           // of the innermost forward-mode level that is open
+  std::uint8_t error_mode = 0;        // a set of ErrorMode
+  int dual_level = 0;                 // of the innermost forward-mode level that is open
+  ForwardLog* forward_log = nullptr;  // see Note [Intermediates]
 };
 
 // Read by every operation: initial-exec costs one load where the default model costs a call.
