@@ -180,7 +180,7 @@ def test_nothing_is_recorded_without_grad():
             "Some elements marked as dirty during the forward method were not returned as output",
         ),
         (
-            lambda ctx, x: (lambda y: (ctx.mark_dirty(y), y)[1])(x * 2),
+            lambda ctx, x: (y := x * 2, ctx.mark_dirty(y))[0],
             lambda x: x * 1,
             RuntimeError,
             r"mark_dirty\(\) received a tensor of shape \(2,\) that was not an input",
@@ -274,9 +274,13 @@ def test_a_result_that_is_a_view_has_the_gradient_of_the_function():
 def test_a_view_of_an_input_cannot_be_changed(function):
     y = variable([1.0, 2.0]) * 1
     z = function.apply(y)
-    with pytest.raises(RuntimeError, match="output of a custom Function is a view and is being mod"):
+    with pytest.raises(
+        RuntimeError, match="output of a custom Function is a view and is being mod"
+    ):
         z *= 2
-    with pytest.raises(RuntimeError, match="output of a custom Function is a view and is being mod"):
+    with pytest.raises(
+        RuntimeError, match="output of a custom Function is a view and is being mod"
+    ):
         z[0] = 2
     assert y.tolist() == [1, 2]
 
@@ -287,7 +291,9 @@ def test_an_input_that_is_changed_later_ends_its_views(function):
     z = function.apply(y)
     y *= 2
     assert z.tolist() == y.tolist()[: len(z)]
-    with pytest.raises(RuntimeError, match="its base or another view of its base has been modified"):
+    with pytest.raises(
+        RuntimeError, match="its base or another view of its base has been modified"
+    ):
         (z * 1).sum().backward()
 
 

@@ -76,15 +76,18 @@ SIGNATURES = {
     "DType.__eq__": "(self, other: object, /) -> bool",
     "DType.__ne__": "(self, other: object, /) -> bool",
     "Node.__eq__": "(self, other: object, /) -> bool",
-    "apply_function": "(context: Any, arguments: tuple[Any, ...], returned: Any) -> Any",
+    "apply_function": "(function: Any, /, *args: Any, **kwargs: Any) -> Any",
     "as_subclass": "(self, kind: type[Kind], /) -> Kind",
     "depends_on_others": "(output: Tensor, inputs: Sequence[Tensor]) -> bool",
     "dim": "(self) -> int",
     "from_numpy": "(array: npt.NDArray[Any]) -> Tensor",
     "functions": "() -> list[dict[str, Any]]",
+    "has_hooks": "(tensor: Tensor) -> bool",
     "is_contiguous": "(self) -> bool",
     "item": "(self) -> Any",
     "live_objects": "() -> dict[str, int]",
+    "mark_dirty": "(self, *tensors: Tensor) -> None",
+    "mark_non_differentiable": "(self, *tensors: Tensor) -> None",
     "make_dual": "(primal: Tensor, tangent: Tensor, level: int) -> Tensor",
     "node_of": "(tensor: Tensor) -> Node",
     "numel": "(self) -> int",
@@ -98,6 +101,10 @@ SIGNATURES = {
     "run_backward": "(outputs: Sequence[Tensor], grads: Sequence[Tensor | None],"
     " inputs: Sequence[Tensor] | None, retain_graph: bool, create_graph: bool, accumulate: bool)"
     " -> list[Any]",
+    "save_for_backward": "(self, *tensors: Tensor | None) -> None",
+    "save_for_forward": "(self, *tensors: Tensor | None) -> None",
+    "set_function_base": "(base: type) -> None",
+    "set_materialize_grads": "(self, value: bool, /) -> None",
     "tensor": "(data: Any, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor",
     "tolist": "(self) -> Any",
     "topological_order": "(outputs: Sequence[Node]) -> list[Node]",
@@ -176,16 +183,18 @@ HIDDEN = {
 }
 
 # A C descriptor does not tell whether it can be set, so the table does.
-WRITABLE = {"data", "grad", "requires_grad"}
+WRITABLE = {"data", "grad", "needs_input_grad", "requires_grad"}
 
 ATTRIBUTES = {
     "_version": "int",
     "inputs": "list[Tensor]",
     "is_floating_point": "bool",
     "local_derivatives": "list[Tensor | None]",
+    "needs_input_grad": "tuple[bool, ...]",
     "next_functions": "tuple[tuple[Node | None, int], ...]",
     "operation": "str",
     "retains_grad": "bool",
+    "saved_tensors": "tuple[Any, ...]",
     "tensor": TENSOR,
     "variable": "Tensor | None",
     "T": TENSOR,

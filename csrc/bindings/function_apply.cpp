@@ -151,7 +151,8 @@ PyObject* apply_from_python(PyObject*, PyObject* const* args, Py_ssize_t count,
 }
 
 PyMethodDef functions[] = {
-    {"apply_function", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(apply_from_python)),
+    {"apply_function",
+     reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(apply_from_python)),
      METH_FASTCALL | METH_KEYWORDS,
      "apply_function(function, /, *args, **kwargs)\n--\n\n"
      "Compute the result and record the call.\n\n"

@@ -108,9 +108,8 @@ PyObject* set_materialize_grads(PyObject* self, PyObject* value) {
 // ---- what backward reads ------------------------------------------------------------------------
 
 py::tuple with_outputs(const ContextObject* self) {
-  py::tuple tensors =
-      py::reinterpret_steal<py::tuple>(tuple_of(&PyTuple_GET_ITEM(self->saved, 0),
-                                                PyTuple_GET_SIZE(self->saved)));
+  py::tuple tensors = py::reinterpret_steal<py::tuple>(
+      tuple_of(&PyTuple_GET_ITEM(self->saved, 0), PyTuple_GET_SIZE(self->saved)));
   if (!self->outputs) return tensors;
   for (const auto& [place, position] : self->call.saved_outputs) {
     tensors[place] = py::handle(PyTuple_GET_ITEM(self->outputs, static_cast<Py_ssize_t>(position)));

@@ -26,8 +26,7 @@ struct CallRecord {
 };
 
 struct ContextHead {
-  PyObject_HEAD
-  PyObject* dict;
+  PyObject_HEAD PyObject* dict;
   PyObject* weakrefs;
 };
 

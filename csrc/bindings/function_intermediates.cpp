@@ -56,9 +56,8 @@ std::vector<py::object> kept_intermediates(const ContextObject& context) {
 }
 
 std::string describe_intermediate(const ContextObject& context, const Value& value) {
-  return "a tensor of shape " + value.shape().to_string() + " and dtype " +
-         name_of(value.dtype()) + " that " + name_of_function(&context) +
-         ".forward computed and kept";
+  return "a tensor of shape " + value.shape().to_string() + " and dtype " + name_of(value.dtype()) +
+         " that " + name_of_function(&context) + ".forward computed and kept";
 }
 
 void Refusing::begin(ContextObject& context, const std::vector<Value>& inputs, PyObject* called) {
@@ -80,7 +79,8 @@ void Refusing::begin(ContextObject& context, const std::vector<Value>& inputs, P
 
 void Refusing::end() {
   for (const Replaced& entry : replaced_) {
-    if (node_of(entry.tensor.ptr()) == entry.refusal.get()) rebind(entry.tensor.ptr(), entry.before);
+    if (node_of(entry.tensor.ptr()) == entry.refusal.get())
+      rebind(entry.tensor.ptr(), entry.before);
   }
 }
 

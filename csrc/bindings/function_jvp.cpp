@@ -93,9 +93,9 @@ class TangentCall {
     for (std::size_t i = 0; i < call_.count + named; ++i) {
       PyObject* argument = call_.args[i];
       const bool dual = i < call_.count && is_tensor(argument);
-      plain_.push_back(dual ? py::reinterpret_steal<py::object>(
-                                  wrap_new(stripped(value_of(argument), 1)))
-                            : py::reinterpret_borrow<py::object>(argument));
+      plain_.push_back(
+          dual ? py::reinterpret_steal<py::object>(wrap_new(stripped(value_of(argument), 1)))
+               : py::reinterpret_borrow<py::object>(argument));
       plain_pointers_.push_back(plain_.back().ptr());
     }
   }
@@ -121,11 +121,12 @@ class TangentCall {
     if (level == levels_.front() || context.call.intermediates.empty()) return;
     const auto kept = kept_intermediates(context);
     if (kept.empty()) return;
-    throw std::runtime_error(
-        name_of_function(&context) + ": cannot differentiate jvp along the tangents of " +
-        describe_intermediate(context, value_of(kept[0].ptr())) +
-        ": it has none. Compute it in jvp from inputs given to save_for_forward, or return it as an "
-        "output too");
+    throw std::runtime_error(name_of_function(&context) +
+                             ": cannot differentiate jvp along the tangents of " +
+                             describe_intermediate(context, value_of(kept[0].ptr())) +
+                             ": it has none. Compute it in jvp from inputs given to "
+                             "save_for_forward, or return it as an "
+                             "output too");
   }
 
   void differentiate(int level) {
@@ -139,7 +140,8 @@ class TangentCall {
         standing.replace(plain_[i].ptr(), stripped(value_of(call_.arg(i)), level));
     }
     for (std::size_t i = 0; i < results_.size(); ++i) {
-      if (results_[i] && level_of(results_[i].get())) standing.replace(outputs_[i].ptr(), results_[i]);
+      if (results_[i] && level_of(results_[i].get()))
+        standing.replace(outputs_[i].ptr(), results_[i]);
     }
     ContextObject& context = *context_of(context_.ptr());
     const OutputsLent lent(context_.ptr(), outputs_.ptr());

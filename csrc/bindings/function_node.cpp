@@ -15,6 +15,9 @@ const Operation* function_record = nullptr;
 const Operation* output_record = nullptr;
 const Operation* refusal_record = nullptr;
 
+// Calls that a pass of this thread gave gradients of outputs to, and the number of that pass.
+thread_local std::vector<std::pair<std::weak_ptr<Attributes>, std::uint64_t>> waiting;
+
 // Which output of a call with several a node stands for.
 struct OutputAttributes : Attributes {
   std::size_t position;
@@ -39,8 +42,7 @@ ContextObject& context_of_call(Node* node) {
 
 // ---- what backward returns ----------------------------------------------------------------------
 
-Value checked_gradient(const ContextObject& context, PyObject* object, Node* input,
-                       std::size_t i) {
+Value checked_gradient(const ContextObject& context, PyObject* object, Node* input, std::size_t i) {
   if (object == Py_None) return Value();
   if (!is_tensor(object)) {
     throw TypeError(name_of_function(&context) +
@@ -66,10 +68,9 @@ void refuse_gradients_of_others(const ContextObject& context, PyObject* const* r
   for (std::size_t i = 0; i < count; ++i) {
     if (results[i] == Py_None || std::binary_search(positions.begin(), positions.end(), i))
       continue;
-    throw std::runtime_error(name_of_function(&context) +
-                             ".backward returned a gradient different than None at index " +
-                             std::to_string(i) +
-                             ", but the corresponding forward input was not a Tensor");
+    throw std::runtime_error(
+        name_of_function(&context) + ".backward returned a gradient different than None at index " +
+        std::to_string(i) + ", but the corresponding forward input was not a Tensor");
   }
 }
 
@@ -80,11 +81,10 @@ void check_count(const ContextObject& context, PyObject* const* results, std::si
   while (given > arguments && results[given - 1] == Py_None)
     --given;  // more Nones than inputs do no harm
   if (given == arguments) return;
-  throw std::runtime_error(name_of_function(&context) + ".backward returned " +
-                           std::to_string(count) + (count == 1 ? " gradient" : " gradients") +
-                           ", forward took " + std::to_string(arguments) +
-                           (arguments == 1 ? " input" : " inputs") +
-                           "; return None for an input without gradient");
+  throw std::runtime_error(
+      name_of_function(&context) + ".backward returned " + std::to_string(count) +
+      (count == 1 ? " gradient" : " gradients") + ", forward took " + std::to_string(arguments) +
+      (arguments == 1 ? " input" : " inputs") + "; return None for an input without gradient");
 }
 
 // The gradients of the call's arguments, in their order.
@@ -151,7 +151,7 @@ std::vector<py::object> arguments_of(ContextObject& context, const Value& grad) 
   }
   const std::vector<Value> gathered = gathered_gradients(context.call);
   for (std::size_t i = 0; i < gathered.size(); ++i) {
-    arguments.push_back(gathered[i] ? py::reinterpret_steal<py::object>(wrap(gathered[i]))
+    arguments.push_back(gathered[i]           ? py::reinterpret_steal<py::object>(wrap(gathered[i]))
                         : context.materialize ? zeros_or_none(context.call.outputs[i])
                                               : py::none());
   }
@@ -170,9 +170,13 @@ void function_backward(Node* node, const Value& grad, Gradients& grads) {
 }
 
 void output_backward(Node* node, const Value& grad, Gradients& grads) {
-  CallRecord& call = context_of_call(node->inputs[0].node).call;
+  Node* hub = node->inputs[0].node;
+  CallRecord& call = context_of_call(hub).call;
   auto& gathered = call.gathered[current_pass()];
-  gathered.resize(call.outputs.size());
+  if (gathered.empty()) {
+    gathered.resize(call.outputs.size());
+    waiting.emplace_back(hub->extra->attributes, current_pass());
+  }
   gathered[static_cast<OutputAttributes&>(*node->extra->attributes).position] = grad;
   grads[0] = make_scalar(0.0);  // only says that the hub was reached
 }
@@ -193,6 +197,17 @@ const Operation* add_record(const char* name, const char* doc, int arity,
 }
 
 }  // namespace
+
+WaitingGradients::WaitingGradients() : before_(waiting.size()) {}
+
+WaitingGradients::~WaitingGradients() {
+  while (waiting.size() > before_) {
+    const auto [attributes, pass] = std::move(waiting.back());
+    waiting.pop_back();
+    const auto call = std::static_pointer_cast<CallAttributes>(attributes.lock());
+    if (call && call->call_context()) call->call_context()->call.gathered.erase(pass);
+  }
+}
 
 std::string CallAttributes::name() const {
   return call_context() ? name_of_function(call_context()) : std::string("Function");

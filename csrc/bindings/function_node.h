@@ -13,12 +13,24 @@ struct CallAttributes : FunctionAttributes {
   void release_saved() override;
   std::uint32_t versions() const override;
   // Null once the cyclic collector has taken it.
-  ContextObject* call_context() const {
-    return context == Py_None ? nullptr : context_of(context);
-  }
+  ContextObject* call_context() const { return context == Py_None ? nullptr : context_of(context); }
 };
 
 const Operation& function_operation();
+
+// Gradients of several outputs wait in the context until the pass reaches the call. A pass that an
+// exception ends leaves them there, where they could keep the graph alive that they belong to: this
+// lets go of them when the pass is over.
+class WaitingGradients {
+ public:
+  WaitingGradients();
+  ~WaitingGradients();
+  WaitingGradients(const WaitingGradients&) = delete;
+  WaitingGradients& operator=(const WaitingGradients&) = delete;
+
+ private:
+  std::size_t before_;
+};
 
 // The place in the graph of one of several outputs, of which `hub` is the call.
 void record_output(const Value& result, const Value& hub, std::size_t position);

@@ -54,8 +54,8 @@ void Outputs::check_dirty(PyObject* const* outputs, std::size_t count) {
     PyObject* dirty = PyTuple_GET_ITEM(self_->dirty, i);
     if (std::find(call_.args, call_.args + call_.count, dirty) == call_.args + call_.count) {
       throw std::runtime_error(
-          name_of_function(self_) +
-          ": ctx.mark_dirty() received a tensor of shape " + value_of(dirty).shape().to_string() +
+          name_of_function(self_) + ": ctx.mark_dirty() received a tensor of shape " +
+          value_of(dirty).shape().to_string() +
           " that was not an input. Only input tensors that have been mutated should be passed to "
           "it.");
     }

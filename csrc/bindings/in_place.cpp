@@ -215,8 +215,7 @@ void assign_in_place(PyObject* self, const std::vector<IndexItem>& items, const 
     const Array array = target.array();
     assign(array, items, given.array());
     array.storage->bump_version();
-    if (thread_state.forward_log)
-      thread_state.forward_log->note_write(target.get(), given.get());
+    if (thread_state.forward_log) thread_state.forward_log->note_write(target.get(), given.get());
     return;
   }
   check_recorded(self, "setitem");

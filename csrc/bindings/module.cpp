@@ -133,8 +133,8 @@ void add_state(py::module_& module) {
       "set_error_mode",
       [](int mode) {
         const unsigned before = thread_state.error_mode;
-        thread_state.error_mode =
-            static_cast<std::uint8_t>((before & ~kRaises) | (static_cast<unsigned>(mode) & kRaises));
+        thread_state.error_mode = static_cast<std::uint8_t>(
+            (before & ~kRaises) | (static_cast<unsigned>(mode) & kRaises));
         return before & kRaises;
       },
       py::arg("mode"));

@@ -73,6 +73,7 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t count) {
     request.create_graph = is_true(args[4]);
     request.accumulate = is_true(args[5]);
     const bool note = thread_state.forward_log && depend_on_function(request.outputs);
+    const WaitingGradients waiting;
     const std::vector<Value> grads = run_backward(std::move(request));
     if (note) note_gradients(grads);
     auto results = py::reinterpret_steal<py::object>(
@@ -95,6 +96,14 @@ PyMethodDef functions[] = {
 
 void add_autograd(py::module_& module) {
   if (PyModule_AddFunctions(module.ptr(), functions) != 0) throw py::error_already_set();
+  module.def(
+      "has_hooks",
+      [](const py::object& tensor) {
+        if (!is_tensor(tensor.ptr())) throw TypeError("has_hooks() expects a tensor");
+        const Extra* extra = node_of(tensor.ptr())->extra;
+        return extra && !(extra->hooks.empty() && extra->after_accumulation.empty());
+      },
+      py::arg("tensor"), "Whether hooks are registered on the tensor.");
   add_function_operations();
   add_function_context(module);
   add_function_call(module);

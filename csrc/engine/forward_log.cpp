@@ -43,7 +43,10 @@ void NodeList::clear() {
 }
 
 ForwardLog::ForwardLog(std::span<const Value> inputs, bool along_tangents)
-    : inputs_(inputs), along_tangents_(along_tangents), outer_(thread_state.forward_log), outer_mode_(thread_state.error_mode) {
+    : inputs_(inputs),
+      along_tangents_(along_tangents),
+      outer_(thread_state.forward_log),
+      outer_mode_(thread_state.error_mode) {
   if (inputs.size() > kFewInputs) {
     for (const Value& input : inputs) many_inputs_.insert(input.get());
   }

@@ -46,6 +46,7 @@ class Function:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Refuse: there are no instances, the methods are static."""
+        del args, kwargs
         name = type(self).__name__
         raise RuntimeError(
             f"{name}: methods of a Function are static; call {name}.apply, without making an "
