@@ -31,7 +31,7 @@ def test_a_parameter_is_a_leaf_that_requires_grad(data):
 
 
 def test_results_are_plain_tensors_and_in_place_operations_keep_the_type():
-    p = wg.Parameter([1.0, 2.0])
+    p = wg.Parameter([[1.0, 2.0]])
     for result in (p * 2, -p, p.sum(), p[0], p.T, p.detach(), p.data, p.clone(), wg.exp(p)):
         assert type(result) is wg.Tensor
     before = p

@@ -4,6 +4,8 @@
 
 #include <new>
 
+#include "bindings/function_node.h"
+
 namespace wengert::bindings {
 
 PyTypeObject* context_type = nullptr;
@@ -53,6 +55,7 @@ void deallocate(PyObject* object) {
   PyTypeObject* type = Py_TYPE(object);
   PyObject_GC_UnTrack(object);
   if (context_of(object)->weakrefs) PyObject_ClearWeakRefs(object);
+  if (context_of(object)->hub) context_of(object)->hub->unowned = nullptr;
   clear(object);
   context_of(object)->call.~CallRecord();
   type->tp_free(object);

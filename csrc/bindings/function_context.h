@@ -25,6 +25,8 @@ struct CallRecord {
   NodeList intermediates;                                // see Note [Intermediates]
 };
 
+struct CallAttributes;
+
 struct ContextHead {
   PyObject_HEAD PyObject* dict;
   PyObject* weakrefs;
@@ -41,6 +43,7 @@ struct ContextObject : ContextHead {
   bool materialize;
   bool freed;
   bool in_jvp;
+  CallAttributes* hub;  // of a call with several outputs; it does not own this
   CallRecord call;
 };
 

@@ -19,12 +19,12 @@ const Operation* refusal_record = nullptr;
 thread_local std::vector<std::pair<std::weak_ptr<Attributes>, std::uint64_t>> waiting;
 
 // Which output of a call with several a node stands for.
-struct OutputAttributes : Attributes {
+struct OutputAttributes : FunctionAttributes {
   std::size_t position;
-  const Attributes* call;  // of the hub, which the node owns
-  OutputAttributes(std::size_t p, const Node* hub)
-      : position(p), call(hub->extra->attributes.get()) {}
-  std::string name() const override { return call->name(); }
+  OutputAttributes(PyObject* c, std::size_t p) : FunctionAttributes(c), position(p) {}
+  std::string name() const override {
+    return context == Py_None ? std::string("Function") : name_of_function(context_of(context));
+  }
 };
 
 struct RefusalAttributes : Attributes {
@@ -127,6 +127,7 @@ py::object saved_outputs(const ContextObject& context, Node* node) {
     const Value output = same_elements(call.raw[i]);
     record_output(output, Value(node), i);
     outputs[i] = py::reinterpret_steal<py::object>(wrap(output));
+    track(outputs[i].ptr());
   }
   return outputs;
 }
@@ -239,7 +240,8 @@ std::uint32_t CallAttributes::versions() const {
 const Operation& function_operation() { return *function_record; }
 
 void record_output(const Value& result, const Value& hub, std::size_t position) {
-  record(*output_record, result, {hub}, std::make_shared<OutputAttributes>(position, hub.get()));
+  PyObject* context = reinterpret_cast<PyObject*>(&context_of_call(hub.get()));
+  record(*output_record, result, {hub}, std::make_shared<OutputAttributes>(context, position));
 }
 
 Value same_elements(const Value& value) {

@@ -5,15 +5,29 @@
 
 namespace wengert::bindings {
 
-// A context is kept by the node of its call.
+// Note [Owners of a context]: the node of a call keeps its context. If there are several outputs,
+// their nodes do instead, and that of the call (the hub) only knows it as long as it lives: so the
+// cyclic collector, which visits what a tensor's own node keeps, sees an output that is kept as an
+// attribute of the context.
 struct CallAttributes : FunctionAttributes {
-  using FunctionAttributes::FunctionAttributes;
+  explicit CallAttributes(PyObject* c) : FunctionAttributes(c) {}
+  struct Hub {};
+  CallAttributes(PyObject* c, Hub) : FunctionAttributes(Py_None), unowned(context_of(c)) {
+    unowned->hub = this;
+  }
+  ~CallAttributes() override {
+    if (unowned) unowned->hub = nullptr;
+  }
+  CallAttributes(const CallAttributes&) = delete;
+  CallAttributes& operator=(const CallAttributes&) = delete;
+
+  ContextObject* unowned = nullptr;
   std::string name() const override;
   bool saves() const override;
   void release_saved() override;
   std::uint32_t versions() const override;
   // Null once the cyclic collector has taken it.
-  ContextObject* call_context() const { return context == Py_None ? nullptr : context_of(context); }
+  ContextObject* call_context() const { return context == Py_None ? unowned : context_of(context); }
 };
 
 const Operation& function_operation();

@@ -108,8 +108,11 @@ void Outputs::prepare(PyObject* const* outputs, std::size_t count) {
   if (self_->dirty) check_dirty(outputs, count);
   if (!recorded_) return;
   if (self_->saved) settle_saved(outputs, count);
-  attributes_ = std::make_shared<CallAttributes>(context_.ptr());
-  if (count == 1) return;
+  if (count == 1) {
+    attributes_ = std::make_shared<CallAttributes>(context_.ptr());
+    return;
+  }
+  attributes_ = std::make_shared<CallAttributes>(context_.ptr(), CallAttributes::Hub());
   describe_outputs(outputs, count);
   hub_ = make_scalar(0.0);
   self_->call.raw.resize(count);
@@ -141,7 +144,7 @@ py::object Outputs::connect_dirty(PyObject* output, std::size_t position) {
   const Value result = same_elements(value_of(output));
   record_as_output(result, position);
   take_place_of(output, result);
-  if (!hub_) track(output);
+  track(output);
   return stolen(Py_NewRef(output));
 }
 
@@ -152,7 +155,7 @@ py::object Outputs::connect_input(PyObject* output, std::size_t position) {
   record_as_output(result, position);
   py::object tensor = stolen(input ? wrap_view(result, input) : wrap(result));
   if (tensor_object(tensor.ptr())->view) tensor_object(tensor.ptr())->view->of_function = true;
-  if (!hub_) track(tensor.ptr());
+  track(tensor.ptr());
   return tensor;
 }
 
@@ -184,7 +187,7 @@ py::object Outputs::connect_one(PyObject* output, std::size_t position) {
   const Value result = alone ? Value(node) : same_elements(Value(node));
   if (!alone) rebind(output, result);
   record_as_output(result, position);
-  if (!hub_) track(output);
+  track(output);
   return stolen(Py_NewRef(output));
 }
 
