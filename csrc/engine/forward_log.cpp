@@ -63,7 +63,7 @@ void ForwardLog::end() {
   thread_state.forward_log = outer_;
   const unsigned mode = thread_state.error_mode & ~unsigned{kInForward};
   thread_state.error_mode = static_cast<std::uint8_t>(mode | (outer_mode_ & kInForward));
-  for (Node* node : nodes_.nodes()) node->derived = 0;
+  for (Node* node : nodes_.nodes()) node->marks &= ~kDerived & 0xffU;
 }
 
 NodeList ForwardLog::finish() {
@@ -79,12 +79,12 @@ bool ForwardLog::is_input(const Node* node) const {
 }
 
 void ForwardLog::add(Node* node) {
-  if (node->derived || !is_floating(dtype_of(node)) || is_input(node)) return;
+  if ((node->marks & kDerived) != 0 || !is_floating(dtype_of(node)) || is_input(node)) return;
   if (nodes_.size() >= limit_) {
     nodes_.forget_dead();
     limit_ = std::max(limit_, 2 * nodes_.size());
   }
-  node->derived = 1;
+  node->marks |= kDerived;
   nodes_.add(node);
 }
 

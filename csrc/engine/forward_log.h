@@ -9,6 +9,10 @@
 
 namespace wengert {
 
+// Node::marks: of a node that depends on the inputs of the forward under way. Passes mark only nodes
+// that require grad, and those are never among them.
+inline constexpr unsigned kDerived = 128;
+
 // Counted references to nodes, which do not keep their elements.
 class NodeList {
  public:
@@ -60,7 +64,7 @@ class ForwardLog {
     if (depends(value)) add(target);
   }
   bool depends(const Node* node) const {
-    return node->derived || ((along_tangents_ || node->requires_grad()) && is_input(node));
+    return (node->marks & kDerived) != 0 || ((along_tangents_ || node->requires_grad()) && is_input(node));
   }
   // A result that depends on the inputs for sure.
   void add(Node* node);
