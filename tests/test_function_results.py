@@ -110,8 +110,9 @@ def test_results_that_are_no_tensors():
     assert (text, nothing, seven) == ("text", None, 7)
     (double + result).sum().backward()
     assert x.grad.tolist() == approx(2 + wg.exp(x.detach()))
-    with pytest.raises(TypeError, match=r"Text.forward: expected a Tensor or a tuple.*'str'"):
-        type("Text", (Function,), {"forward": staticmethod(lambda ctx, x: "text")}).apply(x)
+    assert type("Text", (Function,), {"forward": staticmethod(lambda ctx, x: "a")}).apply(x) == "a"
+    with pytest.raises(TypeError, match=r"Named.forward: expected a Tensor or a tuple.*a 'dict'"):
+        type("Named", (Function,), {"forward": staticmethod(lambda ctx, x: {"a": x})}).apply(x)
 
 
 def test_results_without_gradient():

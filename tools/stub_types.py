@@ -80,8 +80,7 @@ SIGNATURES = {
     " -> HookHandle",
     "Node.register_prehook": "(self, fn: Callable[[tuple[Any, ...]], Any]) -> HookHandle",
     "Tensor.register_hook": "(self, hook: Callable[[Tensor], Any]) -> HookHandle",
-    "SavedTensor.__init__": "(self, tensor: Tensor) -> None",
-    "apply_function": "(context: Any, arguments: tuple[Any, ...], returned: Any) -> Any",
+    "apply_function": "(function: Any, /, *args: Any, **kwargs: Any) -> Any",
     "as_subclass": "(self, kind: type[Kind], /) -> Kind",
     "depends_on_others": "(output: Tensor, inputs: Sequence[Tensor]) -> bool",
     "detach_": "(self) -> Self",
@@ -89,9 +88,12 @@ SIGNATURES = {
     "disable_saved_tensors_hooks": "(message: str | None) -> str | None",
     "from_numpy": "(array: npt.NDArray[Any]) -> Tensor",
     "functions": "() -> list[dict[str, Any]]",
+    "has_hooks": "(tensor: Tensor) -> bool",
     "is_contiguous": "(self) -> bool",
     "item": "(self) -> Any",
     "live_objects": "() -> dict[str, int]",
+    "mark_dirty": "(self, *tensors: Tensor) -> None",
+    "mark_non_differentiable": "(self, *tensors: Tensor) -> None",
     "make_dual": "(primal: Tensor, tangent: Tensor, level: int) -> Tensor",
     "node_of": "(tensor: Tensor) -> Node",
     "pass_awaits": "(node: Node) -> bool",
@@ -109,6 +111,10 @@ SIGNATURES = {
     " inputs: Sequence[Tensor | Node] | None, retain_graph: bool, create_graph: bool,"
     " accumulate: bool)"
     " -> list[Any]",
+    "save_for_backward": "(self, *tensors: Tensor | None) -> None",
+    "save_for_forward": "(self, *tensors: Tensor | None) -> None",
+    "set_function_base": "(base: type) -> None",
+    "set_materialize_grads": "(self, value: bool, /) -> None",
     "tensor": "(data: Any, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor",
     "unpack": "(self) -> Tensor",
     "tolist": "(self) -> Any",
@@ -188,7 +194,7 @@ HIDDEN = {
 }
 
 # A C descriptor does not tell whether it can be set, so the table does.
-WRITABLE = {"data", "grad", "requires_grad"}
+WRITABLE = {"data", "grad", "needs_input_grad", "requires_grad"}
 
 ATTRIBUTES = {
     "_edge": TENSOR,
@@ -199,9 +205,11 @@ ATTRIBUTES = {
     "inputs": "list[Tensor]",
     "is_floating_point": "bool",
     "local_derivatives": "list[Tensor | None]",
+    "needs_input_grad": "tuple[bool, ...]",
     "next_functions": "tuple[tuple[Node | None, int], ...]",
     "operation": "str",
     "retains_grad": "bool",
+    "saved_tensors": "tuple[Any, ...]",
     "tensor": TENSOR,
     "variable": "Tensor | None",
     "T": TENSOR,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import autograd
+import autograd.extend
 import autograd.numpy as anp
 import numpy as np
 from autograd.core import make_vjp as core_make_vjp
@@ -69,6 +70,11 @@ class AutogradAdapter(FunctionalAdapter):
     def pull_back(self, function: Program, inputs: Sequence[np.ndarray], seed: np.ndarray) -> Step:
         first, rest = inputs[0], inputs[1:]
         return lambda: autograd.make_vjp(function)(first, *rest)[0](seed)
+
+    def custom_operation(self, forward: Program, backward: Program) -> Program:
+        operation = autograd.extend.primitive(forward)
+        autograd.extend.defvjp(operation, lambda result, x: backward)
+        return operation
 
     def hessian(self, function: Program, at: np.ndarray) -> list[Step]:
         hessian = autograd.hessian(function)

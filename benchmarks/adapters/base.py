@@ -79,6 +79,10 @@ class Adapter:
         """Return a step: forward, then backward from ``seed``; gives the first input's gradient."""
         raise UnsupportedError("no gradients of arrays")
 
+    def custom_operation(self, forward: Program, backward: Program) -> Program:
+        """Return ``forward`` with ``backward`` as its derivative: gradient in, gradient out."""
+        raise UnsupportedError("no operations of one's own")
+
     def descent(
         self, loss: Program, parameters: Sequence[Any], data: Sequence[Any], rate: float
     ) -> Step:

@@ -59,6 +59,18 @@ class EagerAdapter(Adapter):
 
         return step
 
+    def custom_operation(self, forward: Program, backward: Program) -> Program:
+        class Custom(self.module.autograd.Function):  # type: ignore[name-defined,misc]
+            @staticmethod
+            def forward(ctx: Any, x: Any) -> Any:
+                return forward(x)
+
+            @staticmethod
+            def backward(ctx: Any, grad: Any) -> Any:
+                return backward(grad)
+
+        return Custom.apply
+
     def descent(
         self, loss: Program, parameters: Sequence[Any], data: Sequence[Any], rate: float
     ) -> Step:

@@ -74,6 +74,11 @@ class JaxAdapter(FunctionalAdapter):
         step = self.compiled(step)
         return lambda: self.wait(step(cotangent, *arrays))
 
+    def custom_operation(self, forward: Program, backward: Program) -> Program:
+        operation = jax.custom_vjp(forward)
+        operation.defvjp(lambda x: (forward(x), None), lambda _, grad: (backward(grad),))
+        return operation
+
     def hessian(self, function: Program, at: np.ndarray) -> list[Step]:
         return self._ways([jax.hessian(function), jax.jacrev(jax.jacrev(function))], at)
 

@@ -5,6 +5,7 @@ ALL = (
     "scalar_operation",
     "scalar_graph",
     "small_array",
+    "custom_operation",
     "large_array",
     "descent_loops",
     "second_order",

@@ -3,6 +3,7 @@
 #include "bindings/convert.h"
 #include "engine/accumulate.h"
 #include "engine/anomaly.h"
+#include "engine/forward_log.h"
 #include "kernels/copy.h"
 
 namespace wengert::bindings {
@@ -53,6 +54,15 @@ void check_recorded(PyObject* self, const char* name) {
   }
   const ViewOf* view = object_of(self)->view;
   if (!view) return;
+  if (view->of_function) {
+    throw std::runtime_error(
+        described(self, name) +
+        ": the output of a custom Function is a view and is being modified inplace. This view was "
+        "created inside a custom Function (or because an input was returned as-is) and the "
+        "autograd logic to handle view+inplace would override the custom backward associated with "
+        "the custom Function, leading to incorrect gradients. This behavior is forbidden. You can "
+        "fix this by cloning the output of the custom Function.");
+  }
   const Node* base = node_of(view->base);
   if (base->is_leaf() && base->requires_grad()) {
     throw std::runtime_error(
@@ -65,6 +75,14 @@ void check_recorded(PyObject* self, const char* name) {
         "enabled: " +
         described(self, name) + "; make the view outside no_grad()");
   }
+}
+
+// A view that was made without grad is a constant, but the memory it would write to is not: what
+// uses its owner would have derivatives of the value before.
+void check_unrecorded(PyObject* self, const char* name) {
+  const ViewOf* view = object_of(self)->view;
+  if (!view || !thread_state.grad_enabled || !view->made_without_grad) return;
+  if (node_of(view->base)->requires_grad()) check_recorded(self, name);
 }
 
 // The value with the memory of `array`, which holds the same elements.
@@ -168,6 +186,7 @@ void write_in_place(PyObject* self, Value result, const char* name) {
   const bool recorded =
       dual || result.requires_grad() || (thread_state.grad_enabled && target.requires_grad());
   result = cast(result, target.dtype());
+  if (!recorded) check_unrecorded(self, name);
   if (recorded) {
     write_recorded(self, target, std::move(result), name);
   } else if (target->is_inline()) {
@@ -178,7 +197,13 @@ void write_in_place(PyObject* self, Value result, const char* name) {
     if (!take_over(array, result)) copy(array, result.array());
     array.storage->bump_version();
   }
+  if (!recorded && thread_state.forward_log)
+    thread_state.forward_log->note_write(target.get(), result.get());
 }
+
+void check_recorded_write(PyObject* self, const char* name) { check_recorded(self, name); }
+
+void take_place_of(PyObject* self, const Value& result) { take_place(self, result); }
 
 void assign_in_place(PyObject* self, const std::vector<IndexItem>& items, const Value& given) {
   const Value target = value_of(self);
@@ -193,9 +218,11 @@ void assign_in_place(PyObject* self, const std::vector<IndexItem>& items, const 
   const bool recorded =
       dual || (thread_state.grad_enabled && (target.requires_grad() || given.requires_grad()));
   if (!recorded) {
+    check_unrecorded(self, "setitem");
     const Array array = target.array();
     assign(array, items, given.array());
     array.storage->bump_version();
+    if (thread_state.forward_log) thread_state.forward_log->note_write(target.get(), given.get());
     return;
   }
   check_recorded(self, "setitem");

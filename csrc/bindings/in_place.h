@@ -11,4 +11,10 @@ void write_in_place(PyObject* self, Value result, const char* name);
 // x[items] = value
 void assign_in_place(PyObject* self, const std::vector<IndexItem>& items, const Value& value);
 
+// For writes that were done elsewhere. What must hold for one that is recorded:
+void check_recorded_write(PyObject* self, const char* name);
+// `result`, which has the tensor's memory, takes its place in the graph; so does what it means for
+// the owner, if the tensor is a view.
+void take_place_of(PyObject* self, const Value& result);
+
 }  // namespace wengert::bindings

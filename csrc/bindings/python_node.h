@@ -8,7 +8,6 @@ namespace wengert::bindings {
 // The context of a Function, kept by its node.
 struct FunctionAttributes : Attributes {
   PyObject* context;  // owned
-  std::uint32_t versions_sum = 0;
   explicit FunctionAttributes(PyObject* c) : context(Py_NewRef(c)) {}
   ~FunctionAttributes() override { Py_DECREF(context); }
 };
@@ -18,6 +17,10 @@ std::vector<PyObject*> python_objects_of(const Extra& extra);
 // Those that packed values refer to; `object` may be a SavedTensor.
 void list_packed(const Extra& extra, std::vector<PyObject*>& objects);
 bool list_saved_tensor(PyObject* object, std::vector<PyObject*>& objects);
+// What pack hooks make of a tensor saved by a Function: a SavedTensor.
+py::object packed_tensor(PyObject* tensor);
+// The tensor that a SavedTensor stands for; anything else as it is.
+py::object unpacked_tensor(PyObject* object);
 int visit_python_objects(const Extra& extra, visitproc visit, void* arg);
 void clear_python_objects(Extra& extra);
 

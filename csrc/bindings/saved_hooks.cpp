@@ -136,15 +136,23 @@ bool list_saved_tensor(PyObject* object, std::vector<PyObject*>& objects) {
   return true;
 }
 
+py::object packed_tensor(PyObject* tensor) {
+  return py::cast(
+      std::make_unique<SavedTensor>(py::reinterpret_borrow<py::object>(tensor)));
+}
+
+py::object unpacked_tensor(PyObject* object) {
+  if (is_tensor(object) || !py::isinstance<SavedTensor>(object))
+    return py::reinterpret_borrow<py::object>(object);
+  return py::cast<const SavedTensor&>(py::handle(object)).unpack();
+}
+
 void add_saved_hooks(py::module_& module) {
   set_pack_function(pack);
   py::class_<SavedTensor>(module, "SavedTensor", "What pack hooks made of a tensor.")
-      .def(py::init([](const py::object& tensor) { return std::make_unique<SavedTensor>(tensor); }),
-           py::arg("tensor"))
       .def("unpack", &SavedTensor::unpack, "The tensor, at its place in the graph.");
   module.def("push_saved_tensors_hooks", push, py::arg("pack_hook"), py::arg("unpack_hook"));
   module.def("pop_saved_tensors_hooks", pop);
-  module.def("packs_saved_tensors", [] { return (thread_state.modes & kPackSaved) != 0; });
   module.def("disable_saved_tensors_hooks", disable, py::arg("message"));
 }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "bindings/convert.h"
+#include "bindings/function_node.h"
 #include "bindings/python_node.h"
 #include "engine/backward.h"
 #include "kernels/copy.h"
@@ -172,8 +173,12 @@ void refresh_view(TensorObject* tensor) {
   const Node* owner = node_of(view.base);
   if (owner == view.base_node.get()) return;
   view.base_node = value_of(view.base);
-  if (view.made_without_grad) return;
+  if (view.made_without_grad && !view.of_function) return;
   const Value before = Value::adopt(tensor->node);
+  if (view.of_function) {
+    tensor->node = changed_output(before).release();
+    return;
+  }
   tensor->node = strided_view(view.base_node, before.array()).release();
 }
 

@@ -12,9 +12,10 @@ namespace py = pybind11;
 // the memory a new node. Handles on its views notice that the node they were made of is no longer
 // the owner's, and make theirs anew from the owner's new one (see refresh_view).
 struct ViewOf {
-  PyObject* base;          // the handle of the owner; owned
-  Value base_node;         // what the owner stood for when the view was made
-  bool made_without_grad;  // under no_grad: writes through it are not recorded
+  PyObject* base;            // the handle of the owner; owned
+  Value base_node;           // what the owner stood for when the view was made
+  bool made_without_grad;    // under no_grad: writes through it are not recorded
+  bool of_function = false;  // output of a Function: changing it or the owner is refused
 };
 
 struct TensorObject {

@@ -2,6 +2,7 @@
 
 #include "engine/anomaly.h"
 #include "engine/evaluate.h"
+#include "engine/forward_log.h"
 #include "engine/packed.h"
 #include "engine/tangents.h"
 
@@ -21,7 +22,11 @@ void record_elementwise(const Operation& operation, Node* node, const Operand* o
   for (int i = 0; i < count; ++i) {
     if (operands[i].node && operands[i].node->requires_grad()) need |= 1U << i;
   }
-  if (!need || !thread_state.grad_enabled) return;
+  if (!need || !thread_state.grad_enabled) {
+    if (thread_state.forward_log) [[unlikely]]
+      thread_state.forward_log->note(node, operands, count);
+    return;
+  }
   if (operation.kind == OperationKind::kComparison) return;
   if (!is_floating(dtype_of(node))) return;
   const unsigned saves = operation.saves[need];
@@ -77,7 +82,11 @@ void record(const Operation& operation, const Value& result, const Inputs& input
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (inputs[i].requires_grad()) need |= i < 2 ? 1U << i : 1U;
   }
-  if (!need || !thread_state.grad_enabled || !is_floating(result.dtype())) return;
+  if (!need || !thread_state.grad_enabled || !is_floating(result.dtype())) {
+    if (thread_state.forward_log) [[unlikely]]
+      thread_state.forward_log->note(result.get(), inputs);
+    return;
+  }
   Node* node = result.get();
   const unsigned saves = operation.saves[need];
   node->operation = operation.id;

@@ -52,7 +52,8 @@ inline Value apply(const Operation& operation, const std::vector<Value>& inputs,
 
 // Whether what is done with `x` is only about its value: not recorded, without a tangent.
 inline bool is_untracked(const Value& x) {
-  return !x->has(kDual) && !(thread_state.grad_enabled && x.requires_grad());
+  return !x->has(kDual) && !(thread_state.grad_enabled && x.requires_grad()) &&
+         !thread_state.forward_log;
 }
 
 // A structural operation on one value. Attributes that no node will keep need no memory of their

@@ -167,7 +167,7 @@ double number_of(const Operand& x) {
 }
 
 Value evaluate(const Operation& operation, const Operand* operands, int count) {
-  if (!thread_state.modes) {
+  if (!(thread_state.modes & kRaiseAny)) {
     if (Value result = evaluate_even(operation, operands, count)) return result;
   }
   const DType compute = compute_dtype(operation, operands, count);

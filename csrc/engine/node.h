@@ -64,7 +64,7 @@ struct Node {
   std::uint32_t saved_versions = 0;  // of what was saved: see Note [Versions]
   std::uint32_t uses = 0;            // scratch of the sort; zero outside a pass
   std::uint32_t input_count : 24 = 0;
-  std::uint32_t marks : 8 = 0;  // scratch of a pass; zero outside
+  std::uint32_t marks : 8 = 0;  // scratch of a pass or a forward log; zero outside
   Extra* extra = nullptr;
 
   bool has(unsigned flag) const { return (flags & flag) != 0; }

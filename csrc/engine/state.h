@@ -1,9 +1,12 @@
-// What a thread has switched on: gradient recording, floating-point errors, anomaly detection.
+// What a thread has switched on: gradient recording, floating-point errors, anomaly detection, a log
+// of a forward.
 #pragma once
 
 #include <cstdint>
 
 namespace wengert {
+
+class ForwardLog;
 
 // What makes an operation do more than compute and record. While any of it is on, the scalar fast
 // path is off.
@@ -14,13 +17,15 @@ enum Mode : std::uint8_t {
   kRaiseAny = 7,
   kAnomaly = 8,    // nodes keep the line of user code that made them; backward explains errors
   kCheckNan = 16,  // a NaN in a gradient is an error
-  kPackSaved = 32  // saved-tensor hooks get what operations save
+  kPackSaved = 32,  // saved-tensor hooks get what operations save
+  kInForward = 64   // of a Function: there is a forward log
 };
 
 struct ThreadState {
   bool grad_enabled = true;
-  std::uint8_t modes = 0;  // a set of Mode
-  int dual_level = 0;      // of the innermost forward-mode level that is open
+  std::uint8_t modes = 0;             // a set of Mode
+  int dual_level = 0;                 // of the innermost forward-mode level that is open
+  ForwardLog* forward_log = nullptr;  // see Note [Intermediates]
 };
 
 // Read by every operation: initial-exec costs one load where the default model costs a call.

@@ -59,6 +59,7 @@ from wengert.grad_mode import (
     set_grad_enabled,
 )
 from wengert.graph import gradients, graph_table, to_dot
+from wengert.parameter import Parameter
 from wengert.parts import chunk, narrow, select, split, unstack
 
 unbind = unstack
@@ -72,6 +73,7 @@ newaxis = None
 __all__ = [
     "DType",
     "Function",
+    "Parameter",
     "Tensor",
     "__version__",
     "arange",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -121,6 +122,16 @@ def _refuse_non_leaf(self: Tensor, what: str) -> None:
 def _reduce_ex(self: Tensor, protocol: int) -> tuple[Any, ...]:
     del protocol
     _refuse_non_leaf(self, "pickling and the deepcopy protocol at the moment")
+    if _core.has_hooks(self):
+        warnings.warn(
+            f"the hooks on a tensor of shape {self.shape} are not pickled; register them again on "
+            "what is loaded",
+            stacklevel=2,
+        )
+    return _reduced(self)
+
+
+def _reduced(self: Tensor) -> tuple[Any, ...]:
     array = self.detach().numpy()
     if type(self) is Tensor:
         return _rebuild, (array, self.requires_grad)
@@ -129,7 +140,10 @@ def _reduce_ex(self: Tensor, protocol: int) -> tuple[Any, ...]:
 
 def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     _refuse_non_leaf(self, "the deepcopy protocol at the moment")
-    rebuilt = self.__reduce_ex__(2)
+    if id(self) in memo:
+        already: Tensor = memo[id(self)]
+        return already
+    rebuilt = _reduced(self)
     copied: Tensor = rebuilt[0](*rebuilt[1])
     memo[id(self)] = copied
     if attributes := getattr(self, "__dict__", None):

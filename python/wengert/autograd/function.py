@@ -1,98 +1,17 @@
 """Operations of your own: `Function`."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from wengert import _core
-from wengert._core import Tensor
+from wengert._core import FunctionContext, Tensor
 from wengert.grad_mode import no_grad
 
+__all__ = ["Function", "FunctionContext", "FunctionCtx", "once_differentiable"]
 
-class _Output:
-    """Stands for an output among the saved tensors: keeping the tensor itself would be a cycle."""
-
-    __slots__ = ("position",)
-
-    def __init__(self, position: int) -> None:
-        self.position = position
-
-
-class FunctionContext:
-    """What `forward` leaves for `backward`.
-
-    Attributes
-    ----------
-    needs_input_grad : tuple of bool
-        For each argument of `apply`, whether its gradient is wanted.
-    """
-
-    def __init__(self, function: "type[Function]", args: tuple[Any, ...]) -> None:
-        self._function = function
-        self._saved: list[Any] | None = []
-        self._outputs: tuple[Any, ...] = ()
-        self._non_differentiable: tuple[Any, ...] = ()
-        self._materialize_grads = True
-        self._has_packed = False
-        self.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
-
-    def save_for_backward(self, *tensors: Any) -> None:
-        """Keep tensors (inputs, outputs or others) for `backward`, guarded against changes."""
-        for tensor in tensors:
-            if tensor is not None and not isinstance(tensor, Tensor):
-                raise TypeError(
-                    "save_for_backward can only save tensors, but one argument is of type "
-                    f"'{type(tensor).__name__}'; set it as an attribute of ctx"
-                )
-        self._saved = list(tensors)
-
-    @property
-    def saved_tensors(self) -> tuple[Any, ...]:
-        """What `save_for_backward` was given."""
-        if self._saved is None:
-            raise RuntimeError(
-                "Trying to backward through the graph a second time (or directly access saved "
-                "tensors after they have already been freed): "
-                f"'{self._function.__name__}' has freed its saved tensors; pass "
-                "retain_graph=True to the first backward"
-            )
-        return tuple(self._given_back(saved) for saved in self._saved)
-
-    def _given_back(self, saved: Any) -> Any:
-        if isinstance(saved, _Output):
-            return self._outputs[saved.position]
-        return saved.unpack() if isinstance(saved, _core.SavedTensor) else saved
-
-    def mark_non_differentiable(self, *outputs: Tensor) -> None:
-        """Say that outputs have no gradient."""
-        self._non_differentiable = outputs
-
-    def set_materialize_grads(self, value: bool) -> None:
-        """Whether `backward` gets zeros (the default) or None for outputs that were not used."""
-        self._materialize_grads = bool(value)
-
-    # What the compiled core calls.
-
-    def _settle(self, outputs: tuple[Any, ...]) -> None:
-        assert self._saved is not None
-        for i, saved in enumerate(self._saved):
-            for position, output in enumerate(outputs):
-                if saved is output and saved is not None:
-                    self._saved[i] = _Output(position)
-        if _core.packs_saved_tensors():  # outputs are packed with the graph
-            for i, saved in enumerate(self._saved):
-                if isinstance(saved, Tensor) and _core.node_of(saved).has_value:
-                    self._saved[i] = _core.SavedTensor(saved)
-                    self._has_packed = True
-
-    def _saved_inputs(self) -> list[Tensor]:
-        return [saved for saved in self._saved or () if isinstance(saved, Tensor)]
-
-    def _saved_positions(self) -> list[int]:
-        return [saved.position for saved in self._saved or () if isinstance(saved, _Output)]
-
-    def _free(self) -> None:
-        self._saved = None
+FunctionCtx = FunctionContext  # PyTorch's name
 
 
 class Function:
@@ -101,9 +20,12 @@ class Function:
     Subclass it with two static methods and call `apply`: `forward(ctx, *args)` computes the
     result, unrecorded; `backward(ctx, *grad_outputs)` returns the gradient of each argument of
     `forward` (None where there is none). Or split `forward(*args)` and
-    `setup_context(ctx, inputs, output)`.
+    `setup_context(ctx, inputs, output)`. With a third static method, `jvp(ctx, *tangents)`, the
+    operation has a forward-mode derivative too.
 
-    A `backward` written with operations on tensors can itself be differentiated.
+    A `backward` written with operations on tensors can itself be differentiated. What `forward`
+    kept other than its inputs and outputs is no part of the graph: a second derivative that would
+    have to pass through such a tensor raises.
 
     >>> import wengert as wg
     >>> class Square(wg.Function):
@@ -122,9 +44,32 @@ class Function:
     (9.0, 6.0)
     """
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: there are no instances, the methods are static."""
+        del args, kwargs
+        name = type(self).__name__
+        raise RuntimeError(
+            f"{name}: methods of a Function are static; call {name}.apply, without making an "
+            "instance"
+        )
+
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
-        """Compute the result; override it."""
+        """Compute the result; override it.
+
+        Parameters
+        ----------
+        ctx : FunctionContext
+            Unless `setup_context` is overridden.
+        *args, **kwargs
+            What `apply` was given.
+
+        Returns
+        -------
+        Tensor or tuple
+            Of any shapes; what is no tensor in the tuple is passed through. An input changed in
+            place must be returned and given to `ctx.mark_dirty`.
+        """
         raise NotImplementedError(
             "You must implement the forward function for custom autograd.Function."
         )
@@ -136,53 +81,75 @@ class Function:
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        """Compute the gradients of the inputs; override it."""
-        raise NotImplementedError(
-            "You must implement the backward method for your custom autograd.Function to use it "
-            "with backward()."
-        )
-
-    @classmethod
-    def apply(cls, *args: Any, **kwargs: Any) -> Any:
-        """Compute the result and record the call.
+        """Compute the gradients of the inputs; override it.
 
         Parameters
         ----------
-        *args, **kwargs
-            Whatever `forward` takes; only tensors among `args` get gradients.
+        ctx : FunctionContext
+        *grad_outputs : Tensor
+            For each output, of its shape.
+
+        Returns
+        -------
+        Tensor or None, or a tuple of them
+            For each argument of `forward`, of its shape.
         """
-        for name, value in kwargs.items():
-            if isinstance(value, Tensor) and value.requires_grad:
-                raise TypeError(
-                    f"{cls.__name__}.apply: the tensor {name}= requires grad, which only arguments "
-                    "without a keyword can get; pass it by position"
-                )
-        level = _core.change_dual_level(0)
-        if level:
-            _refuse_tangents(cls, args, level)
-        context = FunctionContext(cls, args)
-        with no_grad():
-            if cls.setup_context is Function.setup_context:
-                returned = cls.forward(context, *args, **kwargs)
-            else:
-                returned = cls.forward(*args, **kwargs)
-                cls.setup_context(context, args, returned)
-        if isinstance(returned, list):
-            returned = tuple(returned)
-        context._settle(returned if isinstance(returned, tuple) else (returned,))
-        return _core.apply_function(context, args, returned)
+        raise NotImplementedError(
+            "You must implement the backward method for your custom autograd.Function (or vjp, "
+            "its other name) to use it with backward()."
+        )
 
+    vjp = backward
 
-def _refuse_tangents(function: type[Function], args: tuple[Any, ...], level: int) -> None:
-    # Without this the tangents would be lost, and the derivative zero.
-    for arg in args:
-        if not isinstance(arg, Tensor):
-            continue
-        if any(_core.unpack_dual(arg, k)[1] is not None for k in range(1, level + 1)):
-            raise RuntimeError(
-                f"{function.__name__}: has no forward-mode derivative; use reverse mode, or write "
-                "the function with operations on tensors"
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        """Compute the tangents of the outputs; override it for forward mode.
+
+        Parameters
+        ----------
+        ctx : FunctionContext
+            `ctx.saved_tensors` gives what `ctx.save_for_forward` was given, if it was called.
+        *grad_inputs : Tensor or None
+            For each argument of `forward`, its tangent; None for what is no tensor.
+
+        Returns
+        -------
+        Tensor or None, or a tuple of them
+            For each output, of its shape; None is zero.
+
+        >>> import wengert as wg
+        >>> class Square(wg.Function):
+        ...     @staticmethod
+        ...     def forward(ctx, x):
+        ...         ctx.save_for_forward(x)
+        ...         return x * x
+        ...     @staticmethod
+        ...     def jvp(ctx, tangent):
+        ...         (x,) = ctx.saved_tensors
+        ...         return 2 * x * tangent
+        >>> wg.jvp(Square.apply, (wg.tensor(3.0),), (wg.tensor(1.0),))
+        (tensor(9.), tensor(6.))
+        """
+        raise NotImplementedError(
+            "You must implement the jvp function for custom autograd.Function to use it with "
+            "forward mode AD."
+        )
+
+    apply = classmethod(_core.apply_function)
+
+    @classmethod
+    def _bound_arguments(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        bound = inspect.signature(cls.forward).bind(*args, **kwargs)
+        bound.apply_defaults()
+        if bound.kwargs:
+            raise TypeError(
+                f"{cls.__name__}.forward: with setup_context there can be no keyword-only "
+                f"arguments, but it has {', '.join(bound.kwargs)}"
             )
+        return bound.args
+
+
+_core.set_function_base(Function)
 
 
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
@@ -203,6 +170,7 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
         )
         return refused if isinstance(results, tuple) else refused[0]
 
+    checked._once_differentiable = True  # type: ignore[attr-defined]
     return checked
 
 
