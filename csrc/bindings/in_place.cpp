@@ -158,7 +158,7 @@ void write_in_place(PyObject* self, Value result, const char* name) {
   const Value target = value_of(self);
   check_fits(target, result, name);
   check_writable(target, name);
-  const bool dual = target->has(kDual) || result->has(kDual);
+  const bool dual = target->has(kWrapped) || result->has(kWrapped);
   const bool recorded =
       dual || result.requires_grad() || (thread_state.grad_enabled && target.requires_grad());
   result = cast(result, target.dtype());
@@ -182,7 +182,7 @@ void assign_in_place(PyObject* self, const std::vector<IndexItem>& items, const 
         std::string("setitem: a value that requires grad cannot be written to a tensor of dtype ") +
         name_of(target.dtype()));
   }
-  const bool dual = target->has(kDual) || given->has(kDual);
+  const bool dual = target->has(kWrapped) || given->has(kWrapped);
   const bool recorded =
       dual || (thread_state.grad_enabled && (target.requires_grad() || given.requires_grad()));
   if (!recorded) {

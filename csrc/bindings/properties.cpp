@@ -48,7 +48,7 @@ void set_flag(Node* node, bool requires_grad) {
 
 // The flag is the innermost primal's; the values with tangents around it follow.
 Value flagged(const Value& value, bool requires_grad) {
-  if (!value->has(kDual)) {
+  if (!value->has(kWrapped)) {
     set_flag(value.get(), requires_grad);
     return value;
   }
@@ -59,7 +59,7 @@ Value flagged(const Value& value, bool requires_grad) {
 void set_requires_grad_flag(PyObject* self, bool requires_grad) {
   const Value value = value_of(self);
   Value result = flagged(value, requires_grad);
-  if (value->has(kDual)) rebind(self, std::move(result));
+  if (value->has(kWrapped)) rebind(self, std::move(result));
 }
 
 int set_requires_grad(PyObject* self, PyObject* value, void*) {

@@ -351,6 +351,7 @@ void add_operations() {
   function.is_public = false;
   function.arity = -1;
   function.backward = function_backward;
+  function.is_opaque = true;
   function_operation = &add_operation(std::move(function));
   Operation output;
   output.name = "output";
@@ -358,6 +359,7 @@ void add_operations() {
   output.is_public = false;
   output.arity = 1;
   output.backward = output_backward;
+  output.is_opaque = true;
   output_operation = &add_operation(std::move(output));
 }
 

@@ -15,7 +15,7 @@ bool is_sole_owner(const Value& value) {
 }
 
 Value unshared(const Value& grad) {
-  if (grad->has(kDual) || is_sole_owner(grad)) return grad;
+  if (grad->has(kWrapped) || is_sole_owner(grad)) return grad;
   if (!grad->is_inline()) return make_value(copy_of(grad.array()));
   return grad->references == 1 ? grad : make_scalar(grad->value);
 }
@@ -27,7 +27,7 @@ Value sum_of(const Value& a, const Value& b) {
 
 Value accumulated(Value a, const Value& b) {
   if (!thread_state.grad_enabled && a.shape() == b.shape() && a.dtype() == b.dtype() &&
-      !a->has(kDual) && !b->has(kDual) && is_sole_owner(a)) {
+      !a->has(kWrapped) && !b->has(kWrapped) && is_sole_owner(a)) {
     add_into(a->as_array()->array, b.array());
     return a;
   }

@@ -27,7 +27,7 @@ enum NodeFlag : std::uint16_t {
   kSavedResult = 1 << 6,
   kFreed = 1 << 7,  // a backward pass has let go of what was saved
   kWeak = 1 << 8,   // came from a Python number: does not decide a dtype
-  kDual = 1 << 9,   // carries a tangent
+  kWrapped = 1 << 9,  // carries a tangent, or is a batch
   kRetainsGrad = 1 << 10,
   kHooked = 1 << 11,
   kManyInputs = 1 << 12,  // the inputs are in a list of their own
@@ -187,9 +187,10 @@ struct Hook {
 struct Extra {
   std::shared_ptr<Attributes> attributes;
   Value grad;  // of a non-leaf that retains it, or of a leaf with an array gradient
-  Value primal;
+  Value primal;                              // of a batch: all its values, along a first axis
   Value tangent;
   int level = 0;                             // of the tangent
+  std::uint64_t batch = 0;                   // which batch it is, if it is one
   std::vector<std::shared_ptr<Hook>> hooks;  // on the gradient, before it is used
   std::vector<std::shared_ptr<Hook>> after_accumulation;
   void* handle = nullptr;  // weak; the Python object, if it must stay the same

@@ -7,6 +7,7 @@
 
 #include "engine/accumulate.h"
 #include "engine/backward.h"
+#include "engine/batch.h"
 #include "engine/broadcast.h"
 #include "engine/saved.h"
 
@@ -61,7 +62,9 @@ class Pass {
   explicit Pass(BackwardRequest& request)
       : request_(request),
         mode_(request.create_graph),
-        keep_(request.retain_graph || request.create_graph),
+        batched_(any_batched(request.outputs) || any_batched(request.grads)),
+        values_(request.create_graph || batched_),
+        keep_(request.retain_graph || values_),
         ready_(std::move(spare_stack)) {
     ready_.clear();
   }
@@ -86,6 +89,7 @@ class Pass {
       ready_.pop_back();
       process(node);
     }
+    if (batched_ && !request_.retain_graph && !request_.create_graph) release_all();
     return collect();
   }
 
@@ -104,7 +108,16 @@ class Pass {
         const Node* input = node->input(i);
         needed = input && input->requires_grad() && scratch_.is_needed(input);
       }
-      if (needed) scratch_.need(node);
+      if (!needed) continue;
+      scratch_.need(node);
+      if (batched_) require_batchable(node);
+    }
+  }
+
+  // A pass with batches may be given up and done anew one by one, so it frees only at its end.
+  void release_all() {
+    for (Node* node : needed_) {
+      if (takes_part(node) && !node->is_leaf() && goes_on(node)) release_saved(node);
     }
   }
 
@@ -147,11 +160,14 @@ class Pass {
   }
 
   // Whether gradients of this node are gathered as a plain number.
-  bool is_number(const Node* node) const { return node->is_inline() && !request_.create_graph; }
+  bool is_number(const Node* node) const { return node->is_inline() && !values_; }
 
   // Adds a gradient, of the shape of any consumer, to what the node has gathered.
   void deliver(Node* node, Value grad) {
     if (!grad) return;
+    if (!batched_ && (grad->has(kWrapped) || (current_ && current_->has(kWrapped)))) [[unlikely]] {
+      grad = leaving_batch(grad, current_, node);
+    }
     if (grad.dtype() != dtype_of(node) || !(grad.shape() == shape_of(node))) {
       grad = cast(sum_to(grad, shape_of(node)), dtype_of(node));
     }
@@ -177,7 +193,7 @@ class Pass {
     current_ = node;
     constexpr unsigned kRare = kHooked | kRetainsGrad | kCaptured;
     if constexpr (Scratch::kInNodes) {
-      if (node->is_inline() && !node->has(kRare) && !request_.create_graph && fast(node)) return;
+      if (node->is_inline() && !node->has(kRare) && !values_ && fast(node)) return;
     }
     Value grad = take_slot(node);
     if (grad && (node->has(kRare & ~kCaptured) || scratch_.is_captured(node))) {
@@ -320,6 +336,8 @@ class Pass {
   BackwardRequest& request_;
   Scratch scratch_;
   GradMode mode_;
+  bool batched_;  // every gradient may be a batch
+  bool values_;   // gradients of inline nodes are gathered as values
   bool keep_;
   Node* current_ = nullptr;
   std::vector<Node*> ready_;

@@ -82,7 +82,7 @@ Value apply_dual(const Operation& operation, const Inputs& inputs,
   return make_dual(result, tangent, level);
 }
 
-int level_of(const Node* node) { return node->has(kDual) ? node->extra->level : 0; }
+int level_of(const Node* node) { return node->has(kWrapped) ? node->extra->level : 0; }
 
 Value primal_at(Node* node, int level) {
   return level_of(node) == level ? node->extra->primal : Value(node);
@@ -98,7 +98,7 @@ Value zeros_like(const Value& x) {
 
 Value make_dual(const Value& primal, const Value& tangent, int level) {
   Value dual = alias(primal);
-  dual->set(kDual);
+  dual->set(kWrapped);
   Extra& extra = extra_of(dual.get());
   extra.primal = primal;
   extra.tangent = tangent;

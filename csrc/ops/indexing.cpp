@@ -1,4 +1,5 @@
 // Reading and writing parts of tensors, with NumPy's rules.
+#include "engine/batch.h"
 #include "kernels/copy.h"
 #include "kernels/index.h"
 #include "ops/functions.h"
@@ -23,6 +24,17 @@ struct View {
       if (sources[i] != i) return false;
     }
     return sources.size() == starts.size();
+  }
+
+  // The same of each along a first axis.
+  View of_batch(std::int64_t size) const {
+    View view = *this;
+    view.starts.insert(0, 0);
+    view.steps.insert(0, 1);
+    view.lengths.insert(0, size);
+    for (std::int64_t& source : view.sources) source += source < 0 ? 0 : 1;
+    view.sources.insert(0, 0);
+    return view;
   }
 
   Array of(const Array& x) const {
@@ -266,8 +278,12 @@ Value apply_view(const Value& x, View view) {
   return apply_one(op, x, ViewAttributes(std::move(view), x.shape()));
 }
 
-Operation linear(const char* name, const char* doc,
-                 Array (*forward)(const Inputs&, const Attributes*),
+struct Rule {
+  Array (*forward)(const Inputs&, const Attributes*);
+  Array (*batched)(const BatchInputs&, const Attributes*);
+};
+
+Operation linear(const char* name, const char* doc, const Rule& rule,
                  void (*backward)(Node*, const Value&, Gradients&)) {
   Operation record;
   record.name = name;
@@ -275,19 +291,19 @@ Operation linear(const char* name, const char* doc,
   record.is_public = false;
   record.is_linear = true;
   record.arity = 1;
-  record.forward = forward;
+  record.forward = rule.forward;
+  record.batched = rule.batched;
   record.backward = backward;
   return record;
 }
 
 // An operation and its adjoint, each the other's backward, sharing attributes.
 template <class A>
-void add_pair(const char* name, const char* doc, Array (*forward)(const Inputs&, const Attributes*),
-              const char* adjoint_name, const char* adjoint_doc,
-              Array (*adjoint)(const Inputs&, const Attributes*)) {
+void add_pair(const char* name, const char* doc, const Rule& rule, const char* adjoint_name,
+              const char* adjoint_doc, const Rule& adjoint) {
   static const Operation* ops[2];
   ops[0] =
-      &add_operation(linear(name, doc, forward, [](Node* node, const Value& g, Gradients& grads) {
+      &add_operation(linear(name, doc, rule, [](Node* node, const Value& g, Gradients& grads) {
         grads[0] = apply(*ops[1], {g}, shared_attributes<A>(node));
       }));
   ops[1] = &add_operation(
@@ -296,34 +312,64 @@ void add_pair(const char* name, const char* doc, Array (*forward)(const Inputs&,
       }));
 }
 
+Array embedded(const View& view, const Array& part, const Dims& shape) {
+  Array out = zeros(part.dtype, shape);
+  copy(view.of(out), part);
+  return out;
+}
+
+Array put(const Array& values, int first_axis, const std::vector<Array>& indices,
+          const Dims& shape) {
+  Array out = zeros(values.dtype, shape);
+  scatter_add(out, first_axis, indices, values);
+  return out;
+}
+
+const Rule slice_rule = {[](const Inputs& in, const Attributes* a) {
+                           return attributes_of<ViewAttributes>(a).view.of(in[0].array());
+                         },
+                         [](const BatchInputs& in, const Attributes* a) {
+                           const View& view = attributes_of<ViewAttributes>(a).view;
+                           return view.of_batch(in.size).of(in.arrays[0]);
+                         }};
+
+const Rule embed_rule = {[](const Inputs& in, const Attributes* a) {
+                           const auto& [view, shape] = attributes_of<ViewAttributes>(a);
+                           return embedded(view, in[0].array(), shape);
+                         },
+                         [](const BatchInputs& in, const Attributes* a) {
+                           const auto& [view, shape] = attributes_of<ViewAttributes>(a);
+                           return embedded(view.of_batch(in.size), in.arrays[0],
+                                           with_first(in.size, shape));
+                         }};
+
+const Rule take_rule = {[](const Inputs& in, const Attributes* a) {
+                          const auto& take = attributes_of<TakeAttributes>(a);
+                          return gather(in[0].array(), take.first_axis, take.indices);
+                        },
+                        [](const BatchInputs& in, const Attributes* a) {
+                          const auto& take = attributes_of<TakeAttributes>(a);
+                          return gather(in.arrays[0], take.first_axis + 1, take.indices);
+                        }};
+
+const Rule put_rule = {[](const Inputs& in, const Attributes* a) {
+                         const auto& take = attributes_of<TakeAttributes>(a);
+                         return put(in[0].array(), take.first_axis, take.indices, take.shape);
+                       },
+                       [](const BatchInputs& in, const Attributes* a) {
+                         const auto& take = attributes_of<TakeAttributes>(a);
+                         return put(in.arrays[0], take.first_axis + 1, take.indices,
+                                    with_first(in.size, take.shape));
+                       }};
+
 }  // namespace
 
 void register_indexing() {
-  add_pair<ViewAttributes>(
-      "slice", "Part of a tensor; a view.",
-      [](const Inputs& in, const Attributes* a) {
-        return attributes_of<ViewAttributes>(a).view.of(in[0].array());
-      },
-      "embed", "Zeros, and a tensor at the place of a slice.",
-      [](const Inputs& in, const Attributes* a) {
-        const auto& [view, shape] = attributes_of<ViewAttributes>(a);
-        Array out = zeros(in[0].dtype(), shape);
-        copy(view.of(out), in[0].array());
-        return out;
-      });
-  add_pair<TakeAttributes>(
-      "take", "Elements picked by arrays of indices.",
-      [](const Inputs& in, const Attributes* a) {
-        const auto& take = attributes_of<TakeAttributes>(a);
-        return gather(in[0].array(), take.first_axis, take.indices);
-      },
-      "put", "Zeros, and elements added at the places of arrays of indices.",
-      [](const Inputs& in, const Attributes* a) {
-        const auto& take = attributes_of<TakeAttributes>(a);
-        Array out = zeros(in[0].dtype(), take.shape);
-        scatter_add(out, take.first_axis, take.indices, in[0].array());
-        return out;
-      });
+  add_pair<ViewAttributes>("slice", "Part of a tensor; a view.", slice_rule, "embed",
+                           "Zeros, and a tensor at the place of a slice.", embed_rule);
+  add_pair<TakeAttributes>("take", "Elements picked by arrays of indices.", take_rule, "put",
+                           "Zeros, and elements added at the places of arrays of indices.",
+                           put_rule);
 }
 
 Value index(const Value& x, const std::vector<IndexItem>& items) {
