@@ -75,6 +75,20 @@ py::object make_unit_dual(const py::object& primal, std::int64_t first, int leve
   return wrapped(make_dual(value, tangent, level));
 }
 
+py::object make_batched_dual(const py::object& primal, const py::object& tangents, int level,
+                             std::pair<std::uint64_t, std::int64_t> batch) {
+  const Value tangent = make_batched(value_of(tangents.ptr()), Batch{batch.first, batch.second});
+  return wrapped(make_dual(value_of(primal.ptr()), tangent, level));
+}
+
+// Without the tangents of all levels from `level` on.
+py::object primal_of(const py::object& tensor, int level) {
+  Value value = value_of(tensor.ptr());
+  while (level > 0 && level_of(value.get()) >= level) value = Value(value->extra->primal);
+  if (is_batched(value.get())) throw CannotBatch("a value asked for by itself");
+  return value.get() == node_of(tensor.ptr()) ? tensor : wrapped(std::move(value));
+}
+
 py::tuple unpack_batched_dual(const py::object& tensor, int level,
                               std::pair<std::uint64_t, std::int64_t> batch) {
   const Value value = value_of(tensor.ptr());
@@ -90,8 +104,15 @@ void add_batching(py::module_& module) {
              "A backward pass for each row of the gradients, in one; the results have such rows.");
   module.def("pull_back_units", run_units,
              "A backward pass for each of `count` elements of the output, from one on.");
-  module.def("batch_failures", batch_failures,
-             "How often something could not be done for a whole batch in this thread.");
+  module.def(
+      "batch_failures", [] { return batch_failures(); },
+      "How often something could not be done for a whole batch in this thread.");
+  module.def(
+      "set_batch_failures", [](std::uint64_t count) { batch_failures() = count; },
+      "Forgets those that have been made up for.");
+  module.def("make_batched_dual", make_batched_dual,
+             "A dual value whose tangents lie along the first axis of a tensor.");
+  module.def("primal_of", primal_of, "A value without its tangents of a level and those within.");
   module.def("begin_batch", begin_batch, "A new batch of a size.");
   module.def("make_unit_dual", make_unit_dual,
              "A dual value with a batch of tangents: item i is 1 in element first + i.");

@@ -28,8 +28,8 @@ Dims without_first(const Dims& dims) { return Dims(dims.begin() + 1, dims.end())
 // Its own array is that of the first item: what asks for shape, dtype and version sees those.
 Value wrapped(const Value& physical, const Batch& batch) {
   const Array items = physical.array();
-  Value result = make_array(
-      with_layout(items, without_first(items.shape), without_first(items.strides)));
+  Value result =
+      make_array(with_layout(items, without_first(items.shape), without_first(items.strides)));
   result->set(kWrapped);
   Extra& extra = extra_of(result.get());
   extra.primal = physical;
@@ -90,7 +90,7 @@ CannotBatch::CannotBatch(const std::string& what) : std::runtime_error("batch: "
   ++failures;
 }
 
-std::uint64_t batch_failures() { return failures; }
+std::uint64_t& batch_failures() { return failures; }
 
 Batch new_batch(std::int64_t size) { return {++batches, size}; }
 
@@ -217,7 +217,9 @@ void require_batchable(const Node* node) {
 
 Value leaving_batch(const Value& grad, const Node* consumer, const Node* node) {
   if (is_batched(node)) return grad;
-  const bool from_batch = consumer && is_batched(consumer);
+  // Gradients of "batch" have left it already.
+  const bool from_batch =
+      consumer && is_batched(consumer) && consumer->operation != batch_operation->id;
   if (!is_batched(grad.get()) && !from_batch) return grad;
   const Batch batch = batch_of(is_batched(grad.get()) ? grad.get() : consumer);
   return sum_to(unbatched(grad, batch), grad.shape());
@@ -250,8 +252,7 @@ void register_batch_operations() {
                         grads[0] = make_batched(g, batch_in(node));
                       });
   add_batch_operation("repeat", "A batch of which all items are one value.", &repeat_operation,
-                      false,
-                      [](Node*, const Value& g, Gradients& grads) { grads[0] = g; });
+                      false, [](Node*, const Value& g, Gradients& grads) { grads[0] = g; });
 }
 
 }  // namespace wengert

@@ -22,7 +22,7 @@ struct CannotBatch : std::runtime_error {
   explicit CannotBatch(const std::string& what);
 };
 // How often CannotBatch was thrown in this thread: user code may have caught it.
-std::uint64_t batch_failures();
+std::uint64_t& batch_failures();
 
 struct Batch {
   std::uint64_t id = 0;
@@ -30,9 +30,7 @@ struct Batch {
 };
 Batch new_batch(std::int64_t size);
 
-inline bool is_batched(const Node* node) {
-  return node->has(kWrapped) && node->extra->batch != 0;
-}
+inline bool is_batched(const Node* node) { return node->has(kWrapped) && node->extra->batch != 0; }
 inline Batch batch_of(const Node* node) {
   return {node->extra->batch, node->extra->primal.shape()[0]};
 }

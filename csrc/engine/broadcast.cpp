@@ -44,9 +44,7 @@ void register_engine_operations() {
       [](const Inputs& in, const Attributes* a) {
         return broadcast_view(in[0].array(), shape_in(a));
       },
-      [](Node* node, const Value& g, Gradients& grads) {
-        grads[0] = sum_to(g, input_shape(node));
-      },
+      [](Node* node, const Value& g, Gradients& grads) { grads[0] = sum_to(g, input_shape(node)); },
       [](const BatchInputs& in, const Attributes* a) {
         const Dims& shape = shape_in(a);
         return broadcast_view(with_rank(in.arrays[0], shape.size()), with_first(in.size, shape));

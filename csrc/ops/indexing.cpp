@@ -302,10 +302,9 @@ template <class A>
 void add_pair(const char* name, const char* doc, const Rule& rule, const char* adjoint_name,
               const char* adjoint_doc, const Rule& adjoint) {
   static const Operation* ops[2];
-  ops[0] =
-      &add_operation(linear(name, doc, rule, [](Node* node, const Value& g, Gradients& grads) {
-        grads[0] = apply(*ops[1], {g}, shared_attributes<A>(node));
-      }));
+  ops[0] = &add_operation(linear(name, doc, rule, [](Node* node, const Value& g, Gradients& grads) {
+    grads[0] = apply(*ops[1], {g}, shared_attributes<A>(node));
+  }));
   ops[1] = &add_operation(
       linear(adjoint_name, adjoint_doc, adjoint, [](Node* node, const Value& g, Gradients& grads) {
         grads[0] = apply(*ops[0], {g}, shared_attributes<A>(node));

@@ -161,8 +161,8 @@ void register_operations_of_reduction() {
   sum_op.is_linear = true;
   add_operation(std::move(sum_op));
 
-  Operation prod_op = reducing("prod", "Product over axes.", reduce<product>, reduce_batch<product>,
-                               prod_backward);
+  Operation prod_op =
+      reducing("prod", "Product over axes.", reduce<product>, reduce_batch<product>, prod_backward);
   prod_op.structural_reads = kFirst;
   prod_op.jvp = prod_jvp;
   add_operation(std::move(prod_op));

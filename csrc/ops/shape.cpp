@@ -72,7 +72,8 @@ Array concat_arrays(const Inputs& in, const Attributes* attributes) {
 Array concat_batches(const BatchInputs& in, const Attributes* attributes) {
   std::vector<Array> arrays = in.arrays;
   for (std::size_t i = 0; i < arrays.size(); ++i) {
-    if (!in.is_batched[i]) arrays[i] = broadcast_view(arrays[i], with_first(in.size, arrays[i].shape));
+    if (!in.is_batched[i])
+      arrays[i] = broadcast_view(arrays[i], with_first(in.size, arrays[i].shape));
   }
   return joined(arrays, axis_of(attributes) + 1);
 }
