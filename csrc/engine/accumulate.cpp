@@ -1,17 +1,45 @@
 #include "engine/accumulate.h"
 
 #include "engine/backward.h"
+#include "engine/batch.h"
 #include "kernels/copy.h"
 #include "kernels/parallel.h"
 #include "kernels/reduce.h"
 
 namespace wengert {
 
+namespace {
+
+bool has_own_memory(const Array& array, std::uint32_t references) {
+  const Storage& storage = *array.storage.get();
+  return storage.references == references && !storage.release && storage.writable &&
+         array.is_contiguous();
+}
+
+}  // namespace
+
 bool is_sole_owner(const Value& value) {
   if (value->references != 1 || value->is_inline()) return false;
-  const Array& array = value->as_array()->array;
-  const Storage& storage = *array.storage.get();
-  return storage.references == 1 && !storage.release && storage.writable && array.is_contiguous();
+  return has_own_memory(value->as_array()->array, 1);
+}
+
+Array* own_elements(const Value& value) {
+  if (value->references != 1 || value->is_inline()) return nullptr;
+  if (!value->has(kWrapped)) return is_sole_owner(value) ? &value->as_array()->array : nullptr;
+  if (!is_batched(value.get())) return nullptr;
+  const Value& physical = value->extra->primal;
+  if (physical->references != 1 || physical->has(kWrapped)) return nullptr;
+  Array& items = physical->as_array()->array;
+  return has_own_memory(items, 2) ? &items : nullptr;  // the batch itself holds the first item
+}
+
+Array elements_of(const Value& value) {
+  return is_batched(value.get()) ? value->extra->primal.array() : value.array();
+}
+
+bool are_alike(const Value& a, const Value& b) {
+  if (!a->has(kWrapped) && !b->has(kWrapped)) return true;
+  return is_batched(a.get()) && is_batched(b.get()) && a->extra->batch == b->extra->batch;
 }
 
 Value unshared(const Value& grad) {
@@ -26,10 +54,18 @@ Value sum_of(const Value& a, const Value& b) {
 }
 
 Value accumulated(Value a, const Value& b) {
-  if (!thread_state.grad_enabled && a.shape() == b.shape() && a.dtype() == b.dtype() &&
-      !a->has(kWrapped) && !b->has(kWrapped) && is_sole_owner(a)) {
-    add_into(a->as_array()->array, b.array());
-    return a;
+  static const Operation& add = operation("add");
+  if (a.shape() == b.shape() && a.dtype() == b.dtype() && are_alike(a, b)) {
+    if (Array* target = own_elements(a)) {
+      const bool recorded = thread_state.grad_enabled && (a.requires_grad() || b.requires_grad());
+      if (recorded && a->has(kWrapped)) return sum_of(a, b);
+      add_into(*target, elements_of(b));
+      if (!recorded) return a;
+      // Nothing has saved those elements, so the sum may have their memory.
+      Value sum = make_array(*target);
+      record(add, sum, {a, b}, nullptr);
+      return sum;
+    }
   }
   return sum_of(a, b);
 }

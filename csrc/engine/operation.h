@@ -94,6 +94,9 @@ struct Operation {
   std::uint8_t structural_reads = kNothing;
   // The results for a whole batch, along a first axis; without it `forward` is called for each.
   Array (*batched)(const BatchInputs& inputs, const Attributes* attributes) = nullptr;
+  // Adds the gradient of the (only) input into what that has gathered so far, without making it
+  // first; false if it cannot.
+  bool (*backward_into)(Node* node, const Value& grad, Value& gathered) = nullptr;
   bool is_opaque = false;  // `backward` is not made of operations alone: no batches of gradients
 };
 

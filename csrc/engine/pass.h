@@ -269,6 +269,7 @@ class Pass {
     const Operation& op = operation(node->operation);
     check_saved(node);
     if (op.kind != OperationKind::kStructural) return propagate_elementwise(node, std::move(grad));
+    if (op.backward_into && added_directly(op, node, grad)) return;
     gradients_.assign(node->input_count, Value());
     op.backward(node, grad, gradients_);
     grad = Value();
@@ -277,6 +278,18 @@ class Pass {
       if (input && takes_part(input)) deliver(input, std::move(gradients_[i]));
     }
     gradients_.clear();
+  }
+
+  bool added_directly(const Operation& op, Node* node, const Value& grad) {
+    Node* input = node->inputs[0].node;
+    if (!takes_part(input)) return true;
+    if (is_number(input)) return false;
+    GradSlot& slot = scratch_.slot(input);
+    if (!slot.value) return false;
+    Value gathered = Value::adopt(std::exchange(slot.value, nullptr));
+    const bool done = op.backward_into(node, grad, gathered);
+    slot.value = gathered.release();
+    return done;
   }
 
   void propagate_elementwise(Node* node, Value grad) {
