@@ -140,8 +140,8 @@ void write_recorded(PyObject* self, const Value& target, Value result, const cha
 // again.
 bool take_over(Array& array, const Value& result) {
   const Storage& before = *array.storage.get();
-  if (before.references != 1 || before.release || before.shared_version || !is_sole_owner(result) ||
-      !array.is_contiguous()) {
+  if (before.references != 1 || !is_own_memory(before) || before.shared_version ||
+      !is_sole_owner(result) || !array.is_contiguous()) {
     return false;
   }
   const std::uint32_t version = before.version_;

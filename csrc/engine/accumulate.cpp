@@ -12,7 +12,7 @@ namespace {
 
 bool has_own_memory(const Array& array, std::uint32_t references) {
   const Storage& storage = *array.storage.get();
-  return storage.references == references && !storage.release && storage.writable &&
+  return storage.references == references && is_own_memory(storage) && storage.writable &&
          array.is_contiguous();
 }
 

@@ -5,6 +5,12 @@
 
 namespace wengert {
 
+// Whether memory is the engine's own, not borrowed from somebody: large buffers have an owner, too,
+// but that is their Storage.
+inline bool is_own_memory(const Storage& storage) {
+  return !storage.release || storage.owner == &storage;
+}
+
 // Whether nobody but `value` itself sees its elements, so that they may be written over.
 bool is_sole_owner(const Value& value);
 

@@ -169,6 +169,18 @@ bool View::is_whole(const Dims& shape) const {
   return sources.size() == starts.size();
 }
 
+bool View::is_stretch(const Dims& shape, int* axis) const {
+  if (sources.size() != shape.size() || shape.empty()) return false;
+  int cut = 0;
+  for (int i = 0; i < shape.size(); ++i) {
+    if (sources[i] != i || steps[i] != 1) return false;
+    if (lengths[i] == shape[i]) continue;
+    *axis = i;
+    ++cut;
+  }
+  return cut <= 1;
+}
+
 View View::of_batch(std::int64_t size) const {
   View view = *this;
   view.starts.insert(0, 0);

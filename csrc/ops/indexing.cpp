@@ -78,8 +78,24 @@ void add_pair(const char* name, const char* doc, const Rule& rule, const char* a
       }));
 }
 
+Array stretch(const Array& x, int axis, std::int64_t begin, std::int64_t end) {
+  Dims shape = x.shape;
+  shape[axis] = end - begin;
+  return with_layout(x, std::move(shape), x.strides, begin * x.strides[axis]);
+}
+
 Array embedded(const View& view, const Array& part, const Dims& shape) {
-  Array out = zeros(part.dtype, shape);
+  int axis = 0;
+  if (!view.is_stretch(shape, &axis)) {
+    Array out = zeros(part.dtype, shape);
+    copy(view.of(out), part);
+    return out;
+  }
+  // The usual slice: what lies before it and behind it is all that must be zero.
+  Array out = empty(part.dtype, shape);
+  const std::int64_t end = view.starts[axis] + view.lengths[axis];
+  if (view.starts[axis] > 0) fill(stretch(out, axis, 0, view.starts[axis]), 0.0);
+  if (end < shape[axis]) fill(stretch(out, axis, end, shape[axis]), 0.0);
   copy(view.of(out), part);
   return out;
 }

@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 # As many numbers as a batch may have by default: so many that the cost of an operation no longer
 # counts, and so few that a handful of such arrays stays in a processor's cache.
-_ELEMENTS = 1 << 16
+_ELEMENTS = 1 << 14
 
 
 def attempt(whole: Callable[[], Result], one_by_one: Callable[[], Result]) -> Result:

@@ -221,7 +221,7 @@ def jacfwd(
     f, argnums, has_aux
         As in `jacrev`, and so is what the result returns.
     chunk_size : int, optional
-        How many columns are worked out at a time. By default as many as make 65,536 numbers.
+        How many columns are worked out at a time. By default as many as make 16,384 numbers.
 
     >>> import wengert as wg
     >>> wg.jacfwd(lambda x: wg.stack([x, x**2, x**3]))(2.0).tolist()

@@ -84,7 +84,7 @@ def jacrev(
     has_aux : bool
     chunk_size : int, optional
         How many rows are worked out at a time: a pass holds so many copies of each intermediate
-        gradient. By default as many as make 65,536 numbers.
+        gradient. By default as many as make 16,384 numbers.
 
     Returns
     -------
