@@ -35,7 +35,7 @@ def attempt(whole: Callable[[], Result], one_by_one: Callable[[], Result]) -> Re
 
 def require_chunk_size(chunk_size: int | None, name: str) -> None:
     """Refuse chunks without rows."""
-    if chunk_size is not None and (not isinstance(chunk_size, int) or chunk_size <= 0):
+    if chunk_size is not None and chunk_size <= 0:
         raise ValueError(
             f"{name}: `chunk_size` should be greater than 0, got {chunk_size!r}; None chooses one"
         )

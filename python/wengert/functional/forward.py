@@ -115,7 +115,7 @@ def push_forward_batch(
                 _core.make_batched_dual(p, t, level, batch)
                 for p, t in zip(points, tangents, strict=True)
             ],
-            lambda output, level: _core.unpack_batched_dual(output, level, batch),
+            functools.partial(_unpacked, batch),
             False,
             name,
         )
@@ -129,6 +129,10 @@ def push_forward_batch(
         return [_core.stack(rows) for rows in zip(*runs, strict=True)]
 
     return _batches.attempt(at_once, one_by_one)
+
+
+def _unpacked(batch: tuple[int, int], output: Tensor, level: int) -> tuple[Tensor, Tensor | None]:
+    return _core.unpack_batched_dual(output, level, batch)
 
 
 def _rows(values: Sequence[Tensor], slopes: Sequence[Tensor | None], size: int) -> list[Tensor]:
@@ -309,7 +313,7 @@ class _Columns:
                 self.f,
                 self.structures,
                 functools.partial(self._units, first, batch),
-                lambda output, level, batch=batch: _core.unpack_batched_dual(output, level, batch),
+                functools.partial(_unpacked, batch),
                 self.has_aux,
                 self.name,
             )
