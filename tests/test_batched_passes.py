@@ -337,6 +337,16 @@ def test_gradient_that_is_infinite_where_a_row_is_zero():
     assert rows.tolist() == [[np.inf, 0.0], [0.0, 0.25]]
 
 
+def test_graph_of_a_batch_shows_its_items():
+    x = variable(1.0, 2.0)
+    (rows,) = autograd.grad(wg.sin(x), x, wg.eye(2), is_grads_batched=True, create_graph=True)
+    inner = rows.grad_fn.inputs[0]
+    assert inner.shape == (2, 2)
+    assert not inner.requires_grad
+    np.testing.assert_allclose((inner * 1).numpy(), np.diag(np.cos([1.0, 2.0])), 1e-15)
+    assert "unbatch" in wg.to_dot(rows.sum())
+
+
 def test_nothing_is_left_behind():
     def work():
         wg.hessian(lambda x: (wg.sin(x) * x).sum(), X)

@@ -58,10 +58,10 @@ Value accumulated(Value a, const Value& b) {
   if (a.shape() == b.shape() && a.dtype() == b.dtype() && are_alike(a, b)) {
     if (Array* target = own_elements(a)) {
       const bool recorded = thread_state.grad_enabled && (a.requires_grad() || b.requires_grad());
-      if (recorded && a->has(kWrapped)) return sum_of(a, b);
+      if (recorded && a->has(kWrapped | kSavedResult)) return sum_of(a, b);
       add_into(*target, elements_of(b));
       if (!recorded) return a;
-      // Nothing has saved those elements, so the sum may have their memory.
+      // Nothing has saved those elements, not even what made them: the sum may have their memory.
       Value sum = make_array(*target);
       record(add, sum, {a, b}, nullptr);
       return sum;

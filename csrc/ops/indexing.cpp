@@ -117,11 +117,11 @@ bool add_slice(Node* node, const Value& grad, Value& gathered) {
   const bool recorded =
       thread_state.grad_enabled && (gathered.requires_grad() || grad.requires_grad());
   Array* target = own_elements(gathered);
-  if (!target || (recorded && grad->has(kWrapped))) return false;
+  if (!target || (recorded && gathered->has(kWrapped | kSavedResult))) return false;
   const Array part = elements_of(grad);
   add_into(is_batched(grad.get()) ? view.of_batch(part.shape[0]).of(*target) : view.of(*target),
            part);
-  if (recorded) {  // nothing has saved those elements, so the sum may have their memory
+  if (recorded) {  // nothing has saved those elements: the sum may have their memory
     Value sum = make_array(*target);
     record(op, sum, {gathered, grad}, shared_attributes<ViewAttributes>(node));
     gathered = std::move(sum);
