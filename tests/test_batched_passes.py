@@ -299,6 +299,21 @@ def test_large_jacobians_need_memory_for_little_more_than_the_result():
     )
 
 
+def test_large_intermediate_values_are_not_multiplied():
+    def f(x):
+        wide = wg.sin(x[0] * wg.tensor(np.linspace(0, 1, 2**20 + 1)))
+        return wg.stack([wide.sum(), wide[0] + x[1]]) * wg.ones((4, 2))
+
+    point = wg.tensor([1.0, 2.0], requires_grad=True)
+    output = f(point)
+    assert _core.largest_in_graph(output) == 2**20 + 1
+    rows = wg.jacrev(f)(wg.tensor([1.0, 2.0]))
+    assert rows.shape == (4, 2, 2)
+    assert rows[3, 1].tolist() == [0.0, 1.0]
+    (slope,) = autograd.grad(output[0, 0], point)
+    np.testing.assert_allclose(rows[0, 0].numpy(), slope.numpy(), 1e-12)
+
+
 def test_mixed_dtypes():
     def f(x, y):
         return (x * y, y.astype("float64").sum() * x)

@@ -85,6 +85,7 @@ SIGNATURES = {
     "is_contiguous": "(self) -> bool",
     "item": "(self) -> Any",
     "live_objects": "() -> dict[str, int]",
+    "largest_in_graph": "(output: Tensor, /) -> int",
     "make_batched_dual": "(primal: Tensor, tangents: Tensor, level: int, batch: tuple[int, int], /)"
     " -> Tensor",
     "make_unit_dual": "(primal: Tensor, first: int, level: int, batch: tuple[int, int], /)"

@@ -62,6 +62,17 @@ py::list run_units(const py::object& output, std::int64_t first, std::int64_t co
   return run(std::move(request), batch);
 }
 
+// A pass with a batch holds as many gradients of that size as the batch has items.
+std::int64_t largest_in_graph(const py::object& output) {
+  Value value = value_of(output.ptr());
+  while (level_of(value.get()) > 0) value = Value(value->extra->primal);
+  std::int64_t largest = 0;
+  for (const Node* node : topological_order({value})) {
+    largest = std::max(largest, shape_of(node).product());
+  }
+  return largest;
+}
+
 std::pair<std::uint64_t, std::int64_t> begin_batch(std::int64_t size) {
   const Batch batch = new_batch(size);
   return {batch.id, batch.size};
@@ -113,6 +124,8 @@ void add_batching(py::module_& module) {
   module.def("make_batched_dual", make_batched_dual,
              "A dual value whose tangents lie along the first axis of a tensor.");
   module.def("primal_of", primal_of, "A value without its tangents of a level and those within.");
+  module.def("largest_in_graph", largest_in_graph,
+             "How many elements the largest value has that an output was computed from.");
   module.def("begin_batch", begin_batch, "A new batch of a size.");
   module.def("make_unit_dual", make_unit_dual,
              "A dual value with a batch of tangents: item i is 1 in element first + i.");

@@ -14,6 +14,9 @@ Result = TypeVar("Result")
 # counts, and so few that a handful of such arrays stays in a processor's cache.
 _ELEMENTS = 1 << 14
 
+# Rows of more numbers than this go one by one: several would take memory and gain nothing.
+_LARGE = 1 << 20
+
 
 def attempt(whole: Callable[[], Result], one_by_one: Callable[[], Result]) -> Result:
     """What `whole` returns, unless something in it could not be done for a batch.
@@ -53,7 +56,7 @@ def chunks(size: int, width: int, chunk_size: int | None) -> Iterator[tuple[int,
     chunk_size : int, optional
         Rows in a chunk.
     """
-    step = chunk_size or max(4, _ELEMENTS // max(width, 1))
+    step = chunk_size or max(4 if width <= _LARGE else 1, _ELEMENTS // max(width, 1))
     for first in range(0, size, step):
         yield first, min(step, size - first)
 

@@ -39,7 +39,7 @@ def _rows_of(
 def _rows_at_once(
     output: Tensor, variables: Sequence[Tensor], create_graph: bool, chunk_size: int | None
 ) -> list[Tensor]:
-    width = max(output.size, _size(variables))
+    width = max(_core.largest_in_graph(output), _size(variables))
     found = _batches.Rows(output.size)
     for first, count in _batches.chunks(output.size, width, chunk_size):
         grads = _core.pull_back_units(output, first, count, variables, True, create_graph)
@@ -84,7 +84,7 @@ def jacrev(
     has_aux : bool
     chunk_size : int, optional
         How many rows are worked out at a time: a pass holds so many copies of each intermediate
-        gradient. By default as many as make 16,384 numbers.
+        gradient. By default as many as keep each within 16,384 numbers.
 
     Returns
     -------
