@@ -77,3 +77,14 @@ def test_slices_backward(stop):
     expected[1:, :stop] += 3
     expected[:, ::2] += 5
     assert x.grad.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("size", [3, 300])
+@pytest.mark.parametrize(
+    "function", [lambda x: x * 1e308 + wg.sin(x) * 1e308, lambda x: x[:2] * 1e308 + x[1:3] * 1e308]
+)
+def test_sums_of_gradients_raise_where_that_is_asked_for(size, function):
+    x = wg.tensor(np.zeros(size), requires_grad=True)
+    output = function(x)
+    with wg.errstate(over="raise"), pytest.raises(FloatingPointError, match="add"):
+        autograd.grad(output, x, wg.ones(output.shape))

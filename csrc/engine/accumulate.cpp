@@ -55,19 +55,22 @@ Value sum_of(const Value& a, const Value& b) {
 
 Value accumulated(Value a, const Value& b) {
   static const Operation& add = operation("add");
-  if (a.shape() == b.shape() && a.dtype() == b.dtype() && are_alike(a, b)) {
-    if (Array* target = own_elements(a)) {
-      const bool recorded = thread_state.grad_enabled && (a.requires_grad() || b.requires_grad());
-      if (recorded && a->has(kWrapped | kSavedResult)) return sum_of(a, b);
-      add_into(*target, elements_of(b));
-      if (!recorded) return a;
-      // Nothing has saved those elements, not even what made them: the sum may have their memory.
-      Value sum = make_array(*target);
-      record(add, sum, {a, b}, nullptr);
-      return sum;
-    }
-  }
-  return sum_of(a, b);
+  const bool fits = a.shape() == b.shape() && a.dtype() == b.dtype() && are_alike(a, b);
+  if (!fits || thread_state.error_mode != 0) return sum_of(a, b);  // which can raise
+  const bool recorded = thread_state.grad_enabled && (a.requires_grad() || b.requires_grad());
+  // What nothing has saved, not even what made it, may be written over.
+  const auto memory_of = [&](const Value& value) {
+    return recorded && value->has(kWrapped | kSavedResult) ? nullptr : own_elements(value);
+  };
+  Array* target = memory_of(a);
+  const bool into_first = target != nullptr;
+  if (!into_first) target = memory_of(b);
+  if (!target) return sum_of(a, b);
+  add_into(*target, elements_of(into_first ? b : a));
+  if (!recorded) return into_first ? a : b;
+  Value sum = make_array(*target);
+  record(add, sum, {a, b}, nullptr);
+  return sum;
 }
 
 Value grad_of(Node* node) {
