@@ -140,7 +140,57 @@ def test_wrong_calls_are_explained():
         gradcheck(wg.sin, wg.tensor(1.0))
     with pytest.raises(ValueError, match="check_forward_ad and check_backward_ad"):
         gradcheck(wg.sin, variable(1.0), check_backward_ad=False)
-    with pytest.raises(NotImplementedError, match="not batched"):
-        gradcheck(wg.sin, variable(1.0), check_batched_grad=True)
+    with pytest.raises(ValueError, match="check_batched_grad=True requires check_backward_ad"):
+        gradcheck(
+            wg.sin,
+            variable(1.0),
+            check_batched_grad=True,
+            check_backward_ad=False,
+            check_forward_ad=True,
+        )
+    with pytest.raises(ValueError, match="check_batched_forward_grad=True requires check_forward"):
+        gradcheck(wg.sin, variable(1.0), check_batched_forward_grad=True)
     with pytest.raises(ValueError, match="must return a Tensor"):
         gradcheck(lambda x: 1.0, variable(1.0))
+
+
+def test_batches_of_gradients_and_tangents():
+    def f(x, y):
+        return wg.sin(x) * y.sum(), x.sum() * y, y[:0]
+
+    options = {"check_batched_grad": True, "check_batched_forward_grad": True}
+    inputs = (variable(1.0, 2.0), variable(0.5, 1.5, 2.5))
+    assert gradcheck(f, inputs, check_forward_ad=True, **options)
+    assert gradgradcheck(lambda x: wg.sin(x) * x.sum(), inputs[0], check_batched_grad=True)
+
+
+def test_gradient_that_depends_on_the_number_of_passes_is_found():
+    calls = []
+
+    class Counting(wg.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, grad_output):
+            calls.append(1)
+            return grad_output * (1 if len(calls) <= 5 else 2)
+
+    with pytest.raises(GradcheckError, match=r"Batched gradient of output 0 .* to input 0 differs"):
+        gradcheck(Counting.apply, variable(1.0), check_batched_grad=True)
+
+    runs = []
+
+    def varying(x):
+        runs.append(1)
+        return x * (1 if len(runs) <= 9 else 2)
+
+    with pytest.raises(GradcheckError, match="Batched forward gradient of output 0 differs"):
+        gradcheck(
+            varying,
+            variable(1.0),
+            check_backward_ad=False,
+            check_forward_ad=True,
+            check_batched_forward_grad=True,
+        )

@@ -94,6 +94,19 @@ SIGNATURES = {
     "live_objects": "() -> dict[str, int]",
     "mark_dirty": "(self, *tensors: Tensor) -> None",
     "mark_non_differentiable": "(self, *tensors: Tensor) -> None",
+    "largest_in_graph": "(output: Tensor, /) -> int",
+    "make_batched_dual": "(primal: Tensor, tangents: Tensor, level: int, batch: tuple[int, int], /)"
+    " -> Tensor",
+    "make_unit_dual": "(primal: Tensor, first: int, level: int, batch: tuple[int, int], /)"
+    " -> Tensor",
+    "unpack_batched_dual": "(tensor: Tensor, level: int, batch: tuple[int, int], /)"
+    " -> tuple[Tensor, Tensor | None]",
+    "primal_of": "(tensor: Tensor, level: int, /) -> Tensor",
+    "pull_back_units": "(output: Tensor, first: int, count: int, inputs: Sequence[Tensor],"
+    " retain_graph: bool, create_graph: bool, /) -> list[Tensor | None]",
+    "run_batched_backward": "(outputs: Sequence[Tensor], grads: Sequence[Tensor],"
+    " inputs: Sequence[Tensor], retain_graph: bool, create_graph: bool, /)"
+    " -> list[Tensor | None]",
     "make_dual": "(primal: Tensor, tangent: Tensor, level: int) -> Tensor",
     "node_of": "(tensor: Tensor) -> Node",
     "pass_awaits": "(node: Node) -> bool",

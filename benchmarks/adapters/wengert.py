@@ -23,12 +23,23 @@ class WengertAdapter(EagerAdapter):
         return wengert.tensor(values, requires_grad=requires_grad)
 
     def hessian(self, function: Program, at: np.ndarray) -> list[Step]:
-        leaf = self.array(at)
-        return [lambda: wengert.hessian(function, leaf)]
+        x = self.constant(at)
+        gradient = wengert.jacfwd(wengert.grad(function))
+        return [lambda: wengert.hessian(function, x), lambda: gradient(x)]
 
     def jacobian(self, function: Program, at: np.ndarray) -> list[Step]:
-        leaf = self.array(at)
-        return [lambda: wengert.jacobian(function, leaf)]
+        x = self.constant(at)
+        forward = wengert.jacfwd(function)
+        return [lambda: wengert.jacobian(function, x), lambda: forward(x)]
+
+    def hessian_vector(self, function: Program, at: np.ndarray, vector: np.ndarray) -> list[Step]:
+        x, direction = self.constant(at), self.constant(vector)
+        gradient = wengert.grad(function)
+        return [
+            *super().hessian_vector(function, at, vector),
+            lambda: wengert.hvp(function, x, direction),
+            lambda: wengert.jvp(gradient, (x,), (direction,))[1],
+        ]
 
 
 ADAPTER = WengertAdapter()

@@ -11,12 +11,12 @@ namespace {
 void refuse_keyword_gradients(const Invocation& call) {
   for (Py_ssize_t i = 0; call.keywords && i < PyTuple_GET_SIZE(call.keywords); ++i) {
     PyObject* value = call.args[call.count + static_cast<std::size_t>(i)];
-    if (!is_tensor(value) || !(node_of(value)->requires_grad() || node_of(value)->has(kDual)))
+    if (!is_tensor(value) || !(node_of(value)->requires_grad() || node_of(value)->has(kWrapped)))
       continue;
     const auto name = py::handle(PyTuple_GET_ITEM(call.keywords, i)).cast<std::string>();
     const auto function = py::handle(call.function).attr("__name__").cast<std::string>();
     throw TypeError(function + ".apply: the tensor " + name + "= requires grad" +
-                    (node_of(value)->has(kDual) ? " or has a tangent" : "") +
+                    (node_of(value)->has(kWrapped) ? " or has a tangent" : "") +
                     ", which only arguments without a keyword can get; pass it by position");
   }
 }

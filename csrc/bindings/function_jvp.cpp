@@ -6,6 +6,7 @@
 #include "bindings/function_call.h"
 #include "bindings/function_intermediates.h"
 #include "bindings/in_place.h"
+#include "engine/batch.h"
 
 namespace wengert::bindings {
 namespace {
@@ -64,6 +65,7 @@ class TangentCall {
   }
 
   py::object run() {
+    refuse_batches();
     copy_arguments();
     Invocation plain = call_;
     plain.args = plain_pointers_.data();
@@ -84,6 +86,17 @@ class TangentCall {
       if (is_tensor(call_.arg(i)) && tangent_of(value_of(call_.arg(i)), level)) return true;
     }
     return false;
+  }
+
+  // What is written in Python sees one item of a batch at a time.
+  void refuse_batches() const {
+    for (std::size_t i = 0; i < call_.count; ++i) {
+      if (!is_tensor(call_.arg(i))) continue;
+      const Value value = value_of(call_.arg(i));
+      std::vector<Value> parts{stripped(value, 1)};
+      for (const int level : levels_) parts.push_back(tangent_of(value, level));
+      if (any_batched(parts)) throw CannotBatch("a Function takes tangents one by one");
+    }
   }
 
   // Tensors of their own, which nobody else sees when they stand for other values.

@@ -196,6 +196,7 @@ const Operation* add_record(const char* name, const char* doc, int arity,
   record.is_public = false;
   record.arity = arity;
   record.backward = backward;
+  record.is_opaque = true;
   return &add_operation(std::move(record));
 }
 

@@ -140,7 +140,7 @@ bool depends_on_others(const py::object& output, const py::sequence& inputs) {
   std::unordered_set<const Node*> known;
   for (const auto& input : inputs) known.insert(node_of(input.ptr()));
   const Value value = value_of(output.ptr());
-  if (value->has(kDual)) return true;
+  if (value->has(kWrapped)) return true;
   for (const Node* node : topological_order({value})) {
     if (node->is_leaf() && !known.contains(node)) return true;
   }

@@ -163,8 +163,8 @@ void write_recorded(PyObject* self, const Value& target, Value result, const cha
 // again.
 bool take_over(Array& array, const Value& result) {
   const Storage& before = *array.storage.get();
-  if (before.references != 1 || before.release || before.shared_version || !is_sole_owner(result) ||
-      !array.is_contiguous()) {
+  if (before.references != 1 || !is_own_memory(before) || before.shared_version ||
+      !is_sole_owner(result) || !array.is_contiguous()) {
     return false;
   }
   const std::uint32_t version = before.version_;
@@ -182,7 +182,7 @@ void write_in_place(PyObject* self, Value result, const char* name) {
   const NotedWrite noted(target.get());
   check_fits(target, result, name);
   check_writable(target, name);
-  const bool dual = target->has(kDual) || result->has(kDual);
+  const bool dual = target->has(kWrapped) || result->has(kWrapped);
   const bool recorded =
       dual || result.requires_grad() || (thread_state.grad_enabled && target.requires_grad());
   result = cast(result, target.dtype());
@@ -214,7 +214,7 @@ void assign_in_place(PyObject* self, const std::vector<IndexItem>& items, const 
         std::string("setitem: a value that requires grad cannot be written to a tensor of dtype ") +
         name_of(target.dtype()));
   }
-  const bool dual = target->has(kDual) || given->has(kDual);
+  const bool dual = target->has(kWrapped) || given->has(kWrapped);
   const bool recorded =
       dual || (thread_state.grad_enabled && (target.requires_grad() || given.requires_grad()));
   if (!recorded) {

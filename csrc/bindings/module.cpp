@@ -1,12 +1,14 @@
 // The extension module wengert._core.
 #include <pybind11/stl.h>
 
+#include "bindings/batching.h"
 #include "bindings/callable.h"
 #include "bindings/convert.h"
 #include "bindings/graph_node.h"
 #include "bindings/python_node.h"
 #include "bindings/tensor_object.h"
 #include "engine/backward.h"
+#include "engine/batch.h"
 #include "kernels/matmul.h"
 #include "kernels/parallel.h"
 #include "ops/operations.h"
@@ -151,8 +153,11 @@ void add_forward_mode(py::module_& module) {
   });
   module.def("unpack_dual", [](const py::object& tensor, int level) -> py::tuple {
     const Value value = value_of(tensor.ptr());
-    if (!value->has(kDual) || value->extra->level != level)
+    if (!value->has(kWrapped) || value->extra->level != level)
       return py::make_tuple(tensor, py::none());
+    if (any_batched({value->extra->primal, value->extra->tangent})) {
+      throw CannotBatch("a tangent asked for by itself");
+    }
     return py::make_tuple(py::reinterpret_steal<py::object>(wrap(value->extra->primal)),
                           py::reinterpret_steal<py::object>(wrap(value->extra->tangent)));
   });
@@ -225,6 +230,7 @@ PYBIND11_MODULE(_core, module) {
   add_cycle_collection(module);
   add_state(module);
   add_forward_mode(module);
+  add_batching(module);
   add_debugging(module);
   module.def(
       "from_numpy",

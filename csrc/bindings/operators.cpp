@@ -89,7 +89,7 @@ template <const Named& kName>
 
 [[gnu::always_inline]] inline bool is_tracked_scalar(PyObject* object) {
   const auto* tensor = reinterpret_cast<TensorObject*>(object);
-  constexpr unsigned kAsked = kInline | kRequiresGrad | kDual;
+  constexpr unsigned kAsked = kInline | kRequiresGrad | kWrapped;
   return is_exact_tensor(object) && !tensor->view &&
          (tensor->node->flags & kAsked) == (kInline | kRequiresGrad);
 }

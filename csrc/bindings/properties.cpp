@@ -48,7 +48,7 @@ void set_flag(Node* node, bool requires_grad) {
 
 // The flag is the innermost primal's; the values with tangents around it follow.
 Value flagged(const Value& value, bool requires_grad) {
-  if (!value->has(kDual)) {
+  if (!value->has(kWrapped)) {
     set_flag(value.get(), requires_grad);
     return value;
   }
@@ -59,7 +59,7 @@ Value flagged(const Value& value, bool requires_grad) {
 void set_requires_grad_flag(PyObject* self, bool requires_grad) {
   const Value value = value_of(self);
   Value result = flagged(value, requires_grad);
-  if (value->has(kDual)) rebind(self, std::move(result));
+  if (value->has(kWrapped)) rebind(self, std::move(result));
 }
 
 int set_requires_grad(PyObject* self, PyObject* value, void*) {
@@ -207,8 +207,8 @@ PyObject* detach_in_place(PyObject* self, PyObject*) {
     }
     const Value value = value_of(self);
     if (!value->is_leaf()) {
-      rebind(self, value->is_inline() && !value->has(kDual) ? make_scalar(value->value)
-                                                            : detached(value));
+      rebind(self, value->is_inline() && !value->has(kWrapped) ? make_scalar(value->value)
+                                                               : detached(value));
     } else {
       value->clear(kRequiresGrad);
     }

@@ -144,8 +144,10 @@ void* slot(F* function) {
 }  // namespace
 
 PyObject* wrap(Value value) {
-  if (value->extra && value->extra->handle) {
-    return Py_NewRef(static_cast<PyObject*>(value->extra->handle));
+  if (const Extra* extra = value->extra) {
+    if (extra->handle) return Py_NewRef(static_cast<PyObject*>(extra->handle));
+    // Of a batch in a graph, Python sees the items along a first axis: see Note [Batches].
+    if (extra->batch != 0) return wrap_new(make_array(extra->primal.array()));
   }
   return wrap_new(std::move(value));
 }

@@ -105,7 +105,7 @@ void rebind(PyObject* tensor, Value value);
 
 // Whether Note [Scalar fast path] holds for a value, provided that no errors are to be raised.
 inline bool is_plain_scalar(const Node* node) {
-  return (node->flags & (kInline | kDual)) == kInline;
+  return (node->flags & (kInline | kWrapped)) == kInline;
 }
 
 // Creates the type; `slots` of the other files come together there.

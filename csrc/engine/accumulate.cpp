@@ -1,6 +1,7 @@
 #include "engine/accumulate.h"
 
 #include "engine/backward.h"
+#include "engine/batch.h"
 #include "engine/suspects.h"
 #include "kernels/copy.h"
 #include "kernels/parallel.h"
@@ -8,15 +9,42 @@
 
 namespace wengert {
 
+namespace {
+
+bool has_own_memory(const Array& array, std::uint32_t references) {
+  const Storage& storage = *array.storage.get();
+  return storage.references == references && is_own_memory(storage) && storage.writable &&
+         array.is_contiguous();
+}
+
+}  // namespace
+
 bool is_sole_owner(const Value& value) {
   if (value->references != 1 || value->is_inline()) return false;
-  const Array& array = value->as_array()->array;
-  const Storage& storage = *array.storage.get();
-  return storage.references == 1 && !storage.release && storage.writable && array.is_contiguous();
+  return has_own_memory(value->as_array()->array, 1);
+}
+
+Array* own_elements(const Value& value) {
+  if (value->references != 1 || value->is_inline()) return nullptr;
+  if (!value->has(kWrapped)) return is_sole_owner(value) ? &value->as_array()->array : nullptr;
+  if (!is_batched(value.get())) return nullptr;
+  const Value& physical = value->extra->primal;
+  if (physical->references != 1 || physical->has(kWrapped)) return nullptr;
+  Array& items = physical->as_array()->array;
+  return has_own_memory(items, 2) ? &items : nullptr;  // the batch itself holds the first item
+}
+
+Array elements_of(const Value& value) {
+  return is_batched(value.get()) ? value->extra->primal.array() : value.array();
+}
+
+bool are_alike(const Value& a, const Value& b) {
+  if (!a->has(kWrapped) && !b->has(kWrapped)) return true;
+  return is_batched(a.get()) && is_batched(b.get()) && a->extra->batch == b->extra->batch;
 }
 
 Value unshared(const Value& grad) {
-  if (grad->has(kDual) || is_sole_owner(grad)) return grad;
+  if (grad->has(kWrapped) || is_sole_owner(grad)) return grad;
   if (!grad->is_inline()) return make_value(copy_of(grad.array()));
   return grad->references == 1 ? grad : make_scalar(grad->value);
 }
@@ -27,12 +55,23 @@ Value sum_of(const Value& a, const Value& b) {
 }
 
 Value accumulated(Value a, const Value& b) {
-  if (!thread_state.grad_enabled && a.shape() == b.shape() && a.dtype() == b.dtype() &&
-      !a->has(kDual) && !b->has(kDual) && is_sole_owner(a)) {
-    add_into(a->as_array()->array, b.array());
-    return a;
-  }
-  return sum_of(a, b);
+  static const Operation& add = operation("add");
+  const bool fits = a.shape() == b.shape() && a.dtype() == b.dtype() && are_alike(a, b);
+  if (!fits || thread_state.error_mode != 0) return sum_of(a, b);  // which can raise
+  const bool recorded = thread_state.grad_enabled && (a.requires_grad() || b.requires_grad());
+  // What nothing has saved, not even what made it, may be written over.
+  const auto memory_of = [&](const Value& value) {
+    return recorded && value->has(kWrapped | kSavedResult) ? nullptr : own_elements(value);
+  };
+  Array* target = memory_of(a);
+  const bool into_first = target != nullptr;
+  if (!into_first) target = memory_of(b);
+  if (!target) return sum_of(a, b);
+  add_into(*target, elements_of(into_first ? b : a));
+  if (!recorded) return into_first ? a : b;
+  Value sum = make_array(*target);
+  record(add, sum, {a, b}, nullptr);
+  return sum;
 }
 
 Value grad_of(Node* node) {

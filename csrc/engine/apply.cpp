@@ -1,6 +1,7 @@
 #include "engine/apply.h"
 
 #include "engine/anomaly.h"
+#include "engine/batch.h"
 #include "engine/evaluate.h"
 #include "engine/forward_log.h"
 #include "engine/packed.h"
@@ -9,7 +10,7 @@
 namespace wengert {
 namespace {
 
-bool is_dual(const Operand& x) { return x.node && x.node->has(kDual); }
+bool is_wrapped(const Operand& x) { return x.node && x.node->has(kWrapped); }
 
 void save(Node* node, Node* saved, std::uint32_t place) {
   node->saved_versions += version_of(saved) * kVersionWeights[place];
@@ -55,10 +56,32 @@ void observe_elementwise(const Operation& operation, Node* node, const Operand* 
   if ((thread_state.modes & kPackSaved) && !node->is_leaf()) pack_saved(node);
 }
 
+// Tangents are outside, batches inside: a dual value may hold batches, a batch no tangents.
+Value apply_wrapped(const Operation& operation, const Operand* operands, int count) {
+  for (int i = 0; i < count; ++i) {
+    if (operands[i].node && level_of(operands[i].node) > 0) {
+      return apply_dual(operation, operands, count);
+    }
+  }
+  Value result = apply_batched(operation, operands, count);
+  record_elementwise(operation, result.get(), operands, count);
+  return result;
+}
+
+Value apply_wrapped(const Operation& operation, const Inputs& inputs,
+                    std::shared_ptr<Attributes> attributes) {
+  for (const Value& x : inputs) {
+    if (level_of(x.get()) > 0) return apply_dual(operation, inputs, std::move(attributes));
+  }
+  Value result = apply_batched(operation, inputs, attributes.get());
+  record(operation, result, inputs, std::move(attributes));
+  return result;
+}
+
 }  // namespace
 
 Value apply(const Operation& operation, const Operand& x) {
-  if (is_dual(x)) return apply_dual(operation, &x, 1);
+  if (is_wrapped(x)) return apply_wrapped(operation, &x, 1);
   Value result = evaluate(operation, &x, 1);
   record_elementwise(operation, result.get(), &x, 1);
   if (thread_state.modes) [[unlikely]]
@@ -68,7 +91,7 @@ Value apply(const Operation& operation, const Operand& x) {
 
 Value apply(const Operation& operation, const Operand& x, const Operand& y) {
   const Operand operands[2] = {x, y};
-  if (is_dual(x) || is_dual(y)) return apply_dual(operation, operands, 2);
+  if (is_wrapped(x) || is_wrapped(y)) return apply_wrapped(operation, operands, 2);
   Value result = evaluate(operation, operands, 2);
   record_elementwise(operation, result.get(), operands, 2);
   if (thread_state.modes) [[unlikely]]
@@ -122,7 +145,7 @@ void save_result(Node* node) {
 Value apply(const Operation& operation, const Inputs& inputs,
             std::shared_ptr<Attributes> attributes) {
   for (const Value& x : inputs) {
-    if (x->has(kDual)) return apply_dual(operation, inputs, std::move(attributes));
+    if (x->has(kWrapped)) return apply_wrapped(operation, inputs, std::move(attributes));
   }
   Value result = make_value(operation.forward(inputs, attributes.get()));
   record(operation, result, inputs, std::move(attributes));

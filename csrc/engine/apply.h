@@ -50,9 +50,9 @@ inline Value apply(const Operation& operation, const std::vector<Value>& inputs,
   return apply(operation, Inputs(inputs), std::move(attributes));
 }
 
-// Whether what is done with `x` is only about its value: not recorded, without a tangent.
+// Whether what is done with `x` is only about its value: not recorded, without a tangent, no batch.
 inline bool is_untracked(const Value& x) {
-  return !x->has(kDual) && !(thread_state.grad_enabled && x.requires_grad()) &&
+  return !x->has(kWrapped) && !(thread_state.grad_enabled && x.requires_grad()) &&
          !thread_state.forward_log;
 }
 

@@ -1,5 +1,6 @@
 #include "engine/broadcast.h"
 
+#include "engine/batch.h"
 #include "kernels/copy.h"
 #include "kernels/reduce.h"
 
@@ -12,7 +13,8 @@ const Dims& shape_in(const Attributes* attributes) {
 
 Operation linear(const char* name, const char* doc,
                  Array (*forward)(const Inputs&, const Attributes*),
-                 void (*backward)(Node*, const Value&, Gradients&)) {
+                 void (*backward)(Node*, const Value&, Gradients&),
+                 Array (*batched)(const BatchInputs&, const Attributes*)) {
   Operation record;
   record.name = name;
   record.doc = doc;
@@ -21,11 +23,18 @@ Operation linear(const char* name, const char* doc,
   record.arity = 1;
   record.forward = forward;
   record.backward = backward;
+  record.batched = batched;
   return record;
 }
 
 const Dims& input_shape(Node* node) { return shape_of(node->inputs[0].node); }
 DType input_dtype(Node* node) { return dtype_of(node->inputs[0].node); }
+
+Array sum_batch_to(const Array& x, const Dims& shape) {
+  Dims same_rank = with_first(x.shape[0], Dims(x.ndim() - 1 - shape.size(), 1));
+  for (std::int64_t extent : shape) same_rank.push_back(extent);
+  return reshaped_view(contiguous(sum_to(x, same_rank)), with_first(x.shape[0], shape));
+}
 
 }  // namespace
 
@@ -35,25 +44,35 @@ void register_engine_operations() {
       [](const Inputs& in, const Attributes* a) {
         return broadcast_view(in[0].array(), shape_in(a));
       },
-      [](Node* node, const Value& g, Gradients& grads) {
-        grads[0] = sum_to(g, input_shape(node));
+      [](Node* node, const Value& g, Gradients& grads) { grads[0] = sum_to(g, input_shape(node)); },
+      [](const BatchInputs& in, const Attributes* a) {
+        const Dims& shape = shape_in(a);
+        return broadcast_view(with_rank(in.arrays[0], shape.size()), with_first(in.size, shape));
       }));
   add_operation(linear(
       "sum_to", "Sums over stretched axes.",
       [](const Inputs& in, const Attributes* a) { return sum_to(in[0].array(), shape_in(a)); },
       [](Node* node, const Value& g, Gradients& grads) {
         grads[0] = broadcast_to(g, input_shape(node));
+      },
+      [](const BatchInputs& in, const Attributes* a) {
+        return sum_batch_to(in.arrays[0], shape_in(a));
       }));
   add_operation(linear(
       "cast", "Converts to another dtype.",
       [](const Inputs& in, const Attributes* a) {
         return cast(in[0].array(), static_cast<const DTypeAttributes*>(a)->dtype);
       },
-      [](Node* node, const Value& g, Gradients& grads) { grads[0] = cast(g, input_dtype(node)); }));
+      [](Node* node, const Value& g, Gradients& grads) { grads[0] = cast(g, input_dtype(node)); },
+      [](const BatchInputs& in, const Attributes* a) {
+        return cast(in.arrays[0], static_cast<const DTypeAttributes*>(a)->dtype);
+      }));
   add_operation(linear(
       "alias", "The same elements under another node.",
       [](const Inputs& in, const Attributes*) { return in[0].array(); },
-      [](Node*, const Value& g, Gradients& grads) { grads[0] = g; }));
+      [](Node*, const Value& g, Gradients& grads) { grads[0] = g; },
+      [](const BatchInputs& in, const Attributes*) { return in.arrays[0]; }));
+  register_batch_operations();
 }
 
 Array sum_to(const Array& x, const Dims& shape) {

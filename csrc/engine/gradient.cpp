@@ -75,7 +75,7 @@ Value elementwise_gradient(Node* node, std::uint32_t i, const Value& g, bool cre
   if (derivative.kind == DerivativeKind::kNone) {
     return broadcast_to(cast(make_scalar(0.0), dtype_of(node)), shape_of(node));
   }
-  if (create_graph || g->has(kDual)) {
+  if (create_graph || g->has(kWrapped) || node->has(kWrapped)) {
     const bool binary = node->input_count == 2;
     return derivative.value(g, input_value(node, 0), binary ? input_value(node, 1) : Value(),
                             Value(node));

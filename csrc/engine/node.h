@@ -25,9 +25,9 @@ enum NodeFlag : std::uint16_t {
   kSaved0 = 1 << 4,  // the backward pass will read the value of input 0
   kSaved1 = 1 << 5,
   kSavedResult = 1 << 6,
-  kFreed = 1 << 7,  // a backward pass has let go of what was saved
-  kWeak = 1 << 8,   // came from a Python number: does not decide a dtype
-  kDual = 1 << 9,   // carries a tangent
+  kFreed = 1 << 7,    // a backward pass has let go of what was saved
+  kWeak = 1 << 8,     // came from a Python number: does not decide a dtype
+  kWrapped = 1 << 9,  // carries a tangent, or is a batch
   kRetainsGrad = 1 << 10,
   kHooked = 1 << 11,
   kManyInputs = 1 << 12,  // the inputs are in a list of their own
@@ -219,10 +219,11 @@ struct PackedValues;
 // because each structural operation makes one of these.
 struct Extra {
   std::shared_ptr<Attributes> attributes;
-  Value grad;  // of a non-leaf that retains it, or of a leaf with an array gradient
-  Value primal;
+  Value grad;    // of a non-leaf that retains it, or of a leaf with an array gradient
+  Value primal;  // of a batch: all its values, along a first axis
   Value tangent;
   int level = 0;            // of the tangent
+  std::uint64_t batch = 0;  // which batch it is, if it is one
   bool is_suspect = false;  // see engine/suspects.h
   std::unique_ptr<Hooks> hooks;
   std::unique_ptr<PackedValues> packed;

@@ -43,6 +43,13 @@ struct Derivative {
 // The inputs of a structural operation.
 using Inputs = std::span<const Value>;
 
+// The inputs of a structural operation some of which are batches: those have their axis in front.
+struct BatchInputs {
+  std::vector<Array> arrays;
+  std::vector<bool> is_batched;
+  std::int64_t size = 0;  // of the batch
+};
+
 // The gradients a structural operation's rule gives, one for each input; null where none is needed.
 using Gradients = std::vector<Value>;
 
@@ -85,6 +92,12 @@ struct Operation {
   Value (*jvp)(const Inputs& inputs, const Inputs& tangents, const Value& result,
                const Attributes* attributes) = nullptr;
   std::uint8_t structural_reads = kNothing;
+  // The results for a whole batch, along a first axis; without it `forward` is called for each.
+  Array (*batched)(const BatchInputs& inputs, const Attributes* attributes) = nullptr;
+  // Adds the gradient of the (only) input into what that has gathered so far, without making it
+  // first; false if it cannot.
+  bool (*backward_into)(Node* node, const Value& grad, Value& gathered) = nullptr;
+  bool is_opaque = false;  // `backward` is not made of operations alone: no batches of gradients
 };
 
 // The table. Records are added while the extension loads and never move.

@@ -10,6 +10,7 @@
 #include "engine/accumulate.h"
 #include "engine/anomaly.h"
 #include "engine/backward.h"
+#include "engine/batch.h"
 #include "engine/broadcast.h"
 #include "engine/packed.h"
 #include "engine/saved.h"
@@ -72,9 +73,11 @@ class Pass : public RunningPass {
   explicit Pass(BackwardRequest& request)
       : request_(request),
         mode_(request.create_graph),
-        keep_(request.retain_graph || request.create_graph),
+        batched_(any_batched(request.outputs) || any_batched(request.grads)),
+        values_(request.create_graph || batched_),
+        keep_(request.retain_graph || values_),
         watches_((thread_state.modes & kAnomaly) != 0),
-        by_numbers_(!request.create_graph && !watches_),
+        by_numbers_(!values_ && !watches_),
         ready_(std::move(spare_stack)) {
     ready_.clear();
   }
@@ -101,6 +104,7 @@ class Pass : public RunningPass {
         process(node);
       }
     } while (process_hooked());
+    if (batched_ && !request_.retain_graph && !request_.create_graph) release_all();
     return collect();
   }
 
@@ -126,7 +130,16 @@ class Pass : public RunningPass {
         const Node* input = node->input(i);
         needed = input && input->requires_grad() && scratch_.is_needed(input);
       }
-      if (needed) scratch_.need(node);
+      if (!needed) continue;
+      scratch_.need(node);
+      if (batched_) require_batchable(node);
+    }
+  }
+
+  // A pass with batches may be given up and done anew one by one, so it frees only at its end.
+  void release_all() {
+    for (Node* node : needed_) {
+      if (takes_part(node) && !node->is_leaf() && goes_on(node)) release_saved(node);
     }
   }
 
@@ -169,11 +182,14 @@ class Pass : public RunningPass {
   }
 
   // Whether gradients of this node are gathered as a plain number.
-  bool is_number(const Node* node) const { return node->is_inline() && !request_.create_graph; }
+  bool is_number(const Node* node) const { return node->is_inline() && !values_; }
 
   // Adds a gradient, of the shape of any consumer, to what the node has gathered.
   void deliver(Node* node, Value grad) {
     if (!grad) return;
+    if (!batched_ && (grad->has(kWrapped) || (current_ && current_->has(kWrapped)))) [[unlikely]] {
+      grad = leaving_batch(grad, current_, node);
+    }
     if (grad.dtype() != dtype_of(node) || !(grad.shape() == shape_of(node))) {
       grad = cast(sum_to(grad, shape_of(node)), dtype_of(node));
     }
@@ -315,6 +331,7 @@ class Pass : public RunningPass {
     const Operation& op = operation(node->operation);
     check_saved(node);
     if (op.kind != OperationKind::kStructural) return propagate_elementwise(node, std::move(grad));
+    if (op.backward_into && added_directly(op, node, grad)) return;
     gradients_.assign(node->input_count, Value());
     op.backward(node, grad, gradients_);
     grad = Value();
@@ -323,6 +340,18 @@ class Pass : public RunningPass {
       if (input && takes_part(input)) deliver(input, std::move(gradients_[i]));
     }
     gradients_.clear();
+  }
+
+  bool added_directly(const Operation& op, Node* node, const Value& grad) {
+    Node* input = node->inputs[0].node;
+    if (!takes_part(input)) return true;
+    if (is_number(input)) return false;
+    GradSlot& slot = scratch_.slot(input);
+    if (!slot.value) return false;
+    Value gathered = Value::adopt(std::exchange(slot.value, nullptr));
+    const bool done = op.backward_into(node, grad, gathered);
+    slot.value = gathered.release();
+    return done;
   }
 
   void propagate_elementwise(Node* node, Value grad) {
@@ -436,6 +465,8 @@ class Pass : public RunningPass {
   BackwardRequest& request_;
   Scratch scratch_;
   GradMode mode_;
+  bool batched_;  // every gradient may be a batch
+  bool values_;   // gradients of inline nodes are gathered as values
   bool keep_;
   bool watches_;     // anomaly detection is on
   bool by_numbers_;  // scalar nodes may go the fast way

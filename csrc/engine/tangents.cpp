@@ -18,6 +18,13 @@ Value plus(const Value& a, const Value& b) {
   return a ? apply(add, a, b) : b;
 }
 
+bool both_have_tangents(const Operand* operands, int level) {
+  for (int i = 0; i < 2; ++i) {
+    if (!operands[i].node || !tangent_at(operands[i].node, level)) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 Value apply_dual(const Operation& operation, const Operand* operands, int count) {
@@ -35,7 +42,12 @@ Value apply_dual(const Operation& operation, const Operand* operands, int count)
   Value result =
       count == 1 ? apply(operation, stripped[0]) : apply(operation, stripped[0], stripped[1]);
   Value total;
-  for (int i = 0; i < count; ++i) {
+  const bool linear = count == 2 && operation.is_linear && both_have_tangents(operands, level);
+  if (linear) {
+    total =
+        apply(operation, tangent_at(operands[0].node, level), tangent_at(operands[1].node, level));
+  }
+  for (int i = 0; i < count && !linear; ++i) {
     const Derivative& derivative = operation.derivatives[i];
     if (!operands[i].node || derivative.kind == DerivativeKind::kNone) continue;
     Value tangent = tangent_at(operands[i].node, level);
@@ -82,7 +94,7 @@ Value apply_dual(const Operation& operation, const Inputs& inputs,
   return make_dual(result, tangent, level);
 }
 
-int level_of(const Node* node) { return node->has(kDual) ? node->extra->level : 0; }
+int level_of(const Node* node) { return node->has(kWrapped) ? node->extra->level : 0; }
 
 Value primal_at(Node* node, int level) {
   return level_of(node) == level ? node->extra->primal : Value(node);
@@ -98,7 +110,7 @@ Value zeros_like(const Value& x) {
 
 Value make_dual(const Value& primal, const Value& tangent, int level) {
   Value dual = alias(primal);
-  dual->set(kDual);
+  dual->set(kWrapped);
   Extra& extra = extra_of(dual.get());
   extra.primal = primal;
   extra.tangent = tangent;

@@ -37,7 +37,8 @@ class Reader {
       : input_(input),
         shape_(shape),
         item_(static_cast<std::int64_t>(item_size(input.dtype))),
-        direct_(input.contiguous && input.dtype == compute),
+        same_dtype_(input.dtype == compute),
+        direct_(input.contiguous && same_dtype_),
         convert_(converter(input.dtype, compute)) {
     if (input.constant) convert_(input.data, 0, buffer_, kBlock);
   }
@@ -55,24 +56,39 @@ class Reader {
     return buffer_;
   }
 
+  // Whether the elements of a row of the result can be read where they are.
+  bool in_rows() const {
+    return direct_ || input_.constant || (same_dtype_ && input_.strides.back() == 1);
+  }
+  // The elements from `begin` on, as many as are left of its row (of a constant, kBlock).
+  const void* read_row(std::int64_t begin) const {
+    if (input_.constant) return buffer_;
+    const std::int64_t at = direct_ ? begin : offset_of(begin);
+    return static_cast<const char*>(input_.data) + at * item_;
+  }
+
   void set_item(std::int64_t compute_item) { compute_item_ = compute_item; }
   bool direct() const { return direct_; }
 
  private:
+  // Where an element of the result's order lies, counted in elements.
+  std::int64_t offset_of(std::int64_t element) const {
+    std::int64_t offset = 0;
+    for (int axis = shape_.size() - 1; axis > 0; --axis) {
+      offset += (element % shape_[axis]) * input_.strides[axis];
+      element /= shape_[axis];
+    }
+    return offset + element * input_.strides[0];
+  }
+
   void gather(const char* data, std::int64_t begin, std::int64_t n) {
     const int last = shape_.size() - 1;
     std::int64_t done = 0;
     while (done < n) {
-      std::int64_t rest = begin + done;
-      const std::int64_t column = rest % shape_[last];
-      std::int64_t offset = column * input_.strides[last];
-      rest /= shape_[last];
-      for (int axis = last - 1; axis >= 0; --axis) {
-        offset += (rest % shape_[axis]) * input_.strides[axis];
-        rest /= shape_[axis];
-      }
+      const std::int64_t column = (begin + done) % shape_[last];
       const std::int64_t run = std::min(n - done, shape_[last] - column);
-      convert_(data + offset * item_, input_.strides[last], buffer_ + done * compute_item_, run);
+      convert_(data + offset_of(begin + done) * item_, input_.strides[last],
+               buffer_ + done * compute_item_, run);
       done += run;
     }
   }
@@ -81,10 +97,31 @@ class Reader {
   const Dims& shape_;
   std::int64_t item_;
   std::int64_t compute_item_ = 8;
+  bool same_dtype_;
   bool direct_;
   Convert convert_;
   alignas(64) char buffer_[kBlock * 8];
 };
+
+// Rows from here on are worth a call of the loop each; shorter ones are gathered into blocks.
+constexpr std::int64_t kLongRow = 64;
+
+bool in_long_rows(int inputs, Reader* const* readers, const Dims& shape) {
+  if (shape.back() < kLongRow) return false;
+  return std::all_of(readers, readers + inputs, [](const Reader* r) { return r->in_rows(); });
+}
+
+// Also cut at every chunk: where a row is cut must not depend on how many threads there are.
+void run_rows(Loop loop, int inputs, Reader* const* readers, std::int64_t row, char* out,
+              std::int64_t out_item, std::int64_t begin, std::int64_t end) {
+  for (std::int64_t at = begin; at < end;) {
+    const std::int64_t left = std::min({end - at, row - at % row, kChunk - at % kChunk, kBlock});
+    const void* pointers[kMaxLoopInputs] = {};
+    for (int i = 0; i < inputs; ++i) pointers[i] = readers[i]->read_row(at);
+    loop(pointers, out + at * out_item, left);
+    at += left;
+  }
+}
 
 void run_range(Loop loop, DType compute, int inputs, const LoopInput* in, const Array& out,
                const Dims& shape, std::int64_t begin, std::int64_t end) {
@@ -96,8 +133,13 @@ void run_range(Loop loop, DType compute, int inputs, const LoopInput* in, const 
     readers[i]->set_item(static_cast<std::int64_t>(item_size(compute)));
     all_direct = all_direct && readers[i]->direct();
   }
-  const std::int64_t step = all_direct ? end - begin : kBlock;
   const auto out_item = static_cast<std::int64_t>(item_size(out.dtype));
+  if (!all_direct && in_long_rows(inputs, readers, shape)) {
+    run_rows(loop, inputs, readers, shape.back(), static_cast<char*>(out.data), out_item, begin,
+             end);
+    return;
+  }
+  const std::int64_t step = all_direct ? end - begin : kBlock;
   for (std::int64_t at = begin; at < end; at += step) {
     const std::int64_t n = std::min(step, end - at);
     const void* pointers[kMaxLoopInputs] = {};
@@ -208,10 +250,11 @@ LoopInput loop_input(const Array& array, const Dims& shape) {
   input.dtype = array.dtype;
   if (array.shape == shape) {
     input.contiguous = array.is_contiguous();
-    if (!input.contiguous) input.strides = array.strides;
-    return input;
+    if (input.contiguous) return input;
+    input.strides = array.strides;
+  } else {
+    input.strides = broadcast_view(array, shape).strides;
   }
-  input.strides = broadcast_view(array, shape).strides;
   input.constant = std::all_of(input.strides.begin(), input.strides.end(),
                                [](std::int64_t stride) { return stride == 0; });
   return input;

@@ -98,14 +98,15 @@ void refuse_negative_exponents(const Operation&, const Array&, const Array& expo
 void register_sums() {
   using namespace formula;
   binary<Anything>(
-      {.name = "add", .doc = "Sum of the two inputs.", .symbol = "+"},
+      {.name = "add", .doc = "Sum of the two inputs.", .symbol = "+", .is_linear = true},
       [](auto x, auto y) { return wrapping([](auto a, auto b) { return a + b; }, x, y); }, pass,
       pass);
   binary<Numeric>(
       {.name = "subtract",
        .doc = "Difference of the two inputs.",
        .aliases = {"sub"},
-       .symbol = "-"},
+       .symbol = "-",
+       .is_linear = true},
       [](auto x, auto y) { return wrapping([](auto a, auto b) { return a - b; }, x, y); }, pass,
       derivative<kNothing>([](auto g, auto, auto, auto) { return -g; }));
   unary<Numeric>(
@@ -147,6 +148,13 @@ void register_products() {
       [](auto g, auto d) { return g == 0 ? 0 : g * d; },
       derivative<kSecond>([](auto h, auto, auto d, auto) { return h * d; }),
       derivative<kFirst>([](auto h, auto g, auto, auto) { return h * g; }));
+  binary<Real>(
+      {.name = "scale_twice",
+       .doc = "Twice the product; zero times anything is zero.",
+       .is_public = false},
+      [](auto g, auto d) { return g == 0 ? 0 : g * (2 * d); },
+      derivative<kSecond>([](auto h, auto, auto d, auto) { return h.twice(d); }),
+      derivative<kFirst>([](auto h, auto g, auto, auto) { return h.twice(g); }));
   binary<Real>(
       {.name = "unscale",
        .doc = "Quotient; zero divided by anything is zero.",
@@ -194,7 +202,7 @@ void register_powers() {
   unary<Counting>(
       {.name = "square", .doc = "The input times itself.", .symbol = "**2"},
       [](auto x) { return wrapping([](auto a, auto b) { return a * b; }, x, x); },
-      derivative<kFirst>([](auto g, auto x, auto) { return g * (2 * x); }));
+      derivative<kFirst>([](auto g, auto x, auto) { return g.twice(x); }));
   unary<Real>(
       {.name = "sqrt", .doc = "Square root. The derivative at 0 is inf.", .domain = {{0.5, 3}}},
       [](auto x) { return sqrt(x); },

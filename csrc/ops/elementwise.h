@@ -28,6 +28,7 @@ struct Info {
   std::vector<std::string> aliases = {};
   std::string symbol = {};
   bool is_public = true;
+  bool is_linear = false;  // in both inputs together
 };
 
 // A value that the formula said it does not read: using it does not compile.
@@ -202,6 +203,7 @@ inline Operation record_of(const Info& info, OperationKind kind, int arity) {
   record.domain = info.domain;
   record.domain.resize(static_cast<std::size_t>(arity), {-2.0, 2.0});
   record.is_public = info.is_public;
+  record.is_linear = info.is_linear;
   record.kind = kind;
   record.arity = arity;
   return record;

@@ -1,44 +1,15 @@
 // Reading and writing parts of tensors, with NumPy's rules.
+#include "engine/accumulate.h"
+#include "engine/batch.h"
 #include "kernels/copy.h"
 #include "kernels/index.h"
+#include "kernels/reduce.h"
 #include "ops/functions.h"
+#include "ops/index_plan.h"
 #include "ops/operations.h"
 
 namespace wengert {
 namespace {
-
-// What an index without arrays picks: a view. For each input axis where it starts, how it steps and
-// how long it is; for each result axis the input axis it comes from, or -1 for a new one.
-struct View {
-  Dims starts;
-  Dims steps;
-  Dims lengths;
-  Dims sources;
-
-  bool is_whole(const Dims& shape) const {
-    for (int i = 0; i < starts.size(); ++i) {
-      if (starts[i] != 0 || steps[i] != 1 || lengths[i] != shape[i]) return false;
-    }
-    for (int i = 0; i < sources.size(); ++i) {
-      if (sources[i] != i) return false;
-    }
-    return sources.size() == starts.size();
-  }
-
-  Array of(const Array& x) const {
-    std::int64_t offset = 0;
-    for (int i = 0; i < starts.size(); ++i) offset += starts[i] * x.strides[i];
-    Dims shape;
-    Dims strides;
-    for (std::int64_t source : sources) {
-      const int axis = static_cast<int>(source);
-      shape.push_back(axis < 0 ? 1 : lengths[axis]);
-      strides.push_back(axis < 0 ? 0 : steps[axis] * x.strides[axis]);
-    }
-    if (x.size() == 0) offset = 0;
-    return with_layout(x, std::move(shape), std::move(strides), offset);
-  }
-};
 
 struct ViewAttributes : Attributes {
   View view;
@@ -65,200 +36,6 @@ std::shared_ptr<Attributes> shared_attributes(Node* node) {
 
 Array zeros(DType dtype, const Dims& shape) { return full(dtype, shape, 0.0); }
 
-// ---- from items to a plan -----------------------------------------------------------------------
-
-// A view, then (if there are arrays) axes brought together and indices along them.
-struct Plan {
-  View view;
-  Dims order;  // of the view's axes; empty: as they are
-  int first_axis = 0;
-  std::vector<Array> indices;
-};
-
-int axes_taken(const IndexItem& item) {
-  if (item.kind == IndexItem::kNewAxis || item.kind == IndexItem::kEllipsis) return 0;
-  if (item.kind == IndexItem::kArray && item.array.dtype == DType::kBool) return item.array.ndim();
-  return 1;
-}
-
-std::vector<IndexItem> with_ellipsis_expanded(const std::vector<IndexItem>& items,
-                                              const Dims& shape) {
-  int taken = 0;
-  int ellipses = 0;
-  for (const IndexItem& item : items) {
-    taken += axes_taken(item);
-    ellipses += item.kind == IndexItem::kEllipsis;
-  }
-  if (taken > shape.size()) {
-    throw std::out_of_range("too many indices: a tensor of shape " + shape.to_string() + " has " +
-                            std::to_string(shape.size()) + " dimensions, but " +
-                            std::to_string(taken) + " were indexed");
-  }
-  if (ellipses > 1) throw std::out_of_range("an index can only have a single ellipsis ('...')");
-  std::vector<IndexItem> result;
-  const auto fill_up = [&] {
-    for (int i = taken; i < shape.size(); ++i) result.emplace_back();
-  };
-  for (const IndexItem& item : items) {
-    if (item.kind == IndexItem::kEllipsis)
-      fill_up();
-    else
-      result.push_back(item);
-  }
-  if (ellipses == 0) fill_up();
-  return result;
-}
-
-std::int64_t checked_integer(std::int64_t index, std::int64_t extent, int axis) {
-  if (index < -extent || index >= extent) {
-    throw std::out_of_range("index " + std::to_string(index) + " is out of bounds for axis " +
-                            std::to_string(axis) + " with size " + std::to_string(extent));
-  }
-  return index < 0 ? index + extent : index;
-}
-
-// As Python's slice.indices.
-void add_slice(const IndexItem& item, std::int64_t extent, View* view) {
-  const std::int64_t step = item.step.value_or(1);
-  if (step == 0) throw std::invalid_argument("slice step cannot be zero");
-  const std::int64_t low = step > 0 ? 0 : -1;
-  const std::int64_t high = step > 0 ? extent : extent - 1;
-  const auto clamped = [&](std::optional<std::int64_t> bound, std::int64_t otherwise) {
-    if (!bound) return otherwise;
-    const std::int64_t value = *bound < 0 ? *bound + extent : *bound;
-    return std::clamp(value, low, high);
-  };
-  const std::int64_t start = clamped(item.start, step > 0 ? low : high);
-  const std::int64_t stop = clamped(item.stop, step > 0 ? high : low);
-  std::int64_t length = 0;
-  if (step > 0 && stop > start) length = (stop - start - 1) / step + 1;
-  if (step < 0 && stop < start) length = (start - stop - 1) / -step + 1;
-  view->starts.push_back(length > 0 ? start : 0);
-  view->steps.push_back(step);
-  view->lengths.push_back(length);
-}
-
-struct Parser {
-  explicit Parser(const Dims& s) : shape(s) {}
-
-  const Dims& shape;
-  Plan plan;
-  Dims array_axes;  // axes of the view that arrays index
-  std::vector<Array> arrays;
-  bool adjacent = true;
-  bool in_run = false;  // the item before was an array
-  int axis = 0;         // of the input
-
-  void whole_axis() {
-    plan.view.starts.push_back(0);
-    plan.view.steps.push_back(1);
-    plan.view.lengths.push_back(shape[axis]);
-    plan.view.sources.push_back(axis++);
-  }
-
-  void add_array(const Array& array) {
-    if (!in_run && !arrays.empty()) adjacent = false;
-    in_run = true;
-    array_axes.push_back(plan.view.sources.size());
-    arrays.push_back(array);
-    whole_axis();
-  }
-
-  void add_mask(const Array& mask) {
-    for (int i = 0; i < mask.ndim(); ++i) {
-      if (mask.shape[i] != shape[axis + i]) {
-        throw std::out_of_range("a boolean index of shape " + mask.shape.to_string() +
-                                " does not match the indexed tensor of shape " + shape.to_string() +
-                                " at axis " + std::to_string(axis + i));
-      }
-    }
-    for (const Array& indices : nonzero(mask)) add_array(indices);
-  }
-
-  void add(const IndexItem& item, bool integers_are_arrays) {
-    if (item.kind == IndexItem::kArray) {
-      if (item.array.dtype == DType::kBool)
-        add_mask(item.array);
-      else
-        add_array(item.array);
-      return;
-    }
-    if (item.kind == IndexItem::kInteger && integers_are_arrays) {
-      checked_integer(item.integer, shape[axis], axis);
-      add_array(full(DType::kInt64, Dims{}, static_cast<double>(item.integer)));
-      return;
-    }
-    in_run = false;
-    if (item.kind == IndexItem::kNewAxis) {
-      plan.view.sources.push_back(-1);
-    } else if (item.kind == IndexItem::kInteger) {
-      plan.view.starts.push_back(checked_integer(item.integer, shape[axis], axis));
-      plan.view.steps.push_back(1);
-      plan.view.lengths.push_back(1);
-      ++axis;
-    } else {
-      add_slice(item, shape[axis], &plan.view);
-      plan.view.sources.push_back(axis++);
-    }
-  }
-
-  // Arrays apart from each other put their axes in front; together they stay where they are.
-  void place_arrays() {
-    if (arrays.empty()) return;
-    Dims common;
-    for (const Array& array : arrays) {
-      const Dims before = common;
-      if (!broadcast_shapes(before, array.shape, &common)) {
-        throw std::out_of_range("index arrays of shapes " + before.to_string() + " and " +
-                                array.shape.to_string() + " do not broadcast together");
-      }
-    }
-    plan.first_axis = adjacent ? static_cast<int>(array_axes[0]) : 0;
-    for (int i = 0; i < plan.first_axis; ++i) plan.order.push_back(i);
-    for (std::int64_t a : array_axes) plan.order.push_back(a);
-    for (int i = 0; i < plan.view.sources.size(); ++i) {
-      if (std::find(plan.order.begin(), plan.order.end(), i) == plan.order.end())
-        plan.order.push_back(i);
-    }
-    for (const Array& array : arrays) {
-      plan.indices.push_back(copy_of(broadcast_view(cast(array, DType::kInt64), common)));
-    }
-  }
-};
-
-// Most indices are integers and slices only, which need none of the machinery above. False if there
-// is more.
-bool plain_view(const std::vector<IndexItem>& items, const Dims& shape, View* view) {
-  const int taken = static_cast<int>(items.size());
-  if (taken > shape.size()) return false;
-  for (const IndexItem& item : items) {
-    if (item.kind != IndexItem::kInteger && item.kind != IndexItem::kSlice) return false;
-  }
-  const IndexItem everything;
-  for (int axis = 0; axis < shape.size(); ++axis) {
-    const IndexItem& item = axis < taken ? items[static_cast<std::size_t>(axis)] : everything;
-    if (item.kind == IndexItem::kInteger) {
-      view->starts.push_back(checked_integer(item.integer, shape[axis], axis));
-      view->steps.push_back(1);
-      view->lengths.push_back(1);
-    } else {
-      add_slice(item, shape[axis], view);
-      view->sources.push_back(axis);
-    }
-  }
-  return true;
-}
-
-Plan plan_of(const std::vector<IndexItem>& items, const Dims& shape) {
-  const std::vector<IndexItem> all = with_ellipsis_expanded(items, shape);
-  bool any_array = false;
-  for (const IndexItem& item : all) any_array = any_array || item.kind == IndexItem::kArray;
-  Parser parser(shape);
-  for (const IndexItem& item : all) parser.add(item, any_array);
-  parser.place_arrays();
-  return std::move(parser.plan);
-}
-
 // ---- operations ---------------------------------------------------------------------------------
 
 Value apply_view(const Value& x, View view) {
@@ -266,8 +43,13 @@ Value apply_view(const Value& x, View view) {
   return apply_one(op, x, ViewAttributes(std::move(view), x.shape()));
 }
 
-Operation linear(const char* name, const char* doc,
-                 Array (*forward)(const Inputs&, const Attributes*),
+struct Rule {
+  Array (*forward)(const Inputs&, const Attributes*);
+  Array (*batched)(const BatchInputs&, const Attributes*);
+  bool (*backward_into)(Node*, const Value&, Value&) = nullptr;
+};
+
+Operation linear(const char* name, const char* doc, const Rule& rule,
                  void (*backward)(Node*, const Value&, Gradients&)) {
   Operation record;
   record.name = name;
@@ -275,55 +57,138 @@ Operation linear(const char* name, const char* doc,
   record.is_public = false;
   record.is_linear = true;
   record.arity = 1;
-  record.forward = forward;
+  record.forward = rule.forward;
+  record.batched = rule.batched;
   record.backward = backward;
+  record.backward_into = rule.backward_into;
   return record;
 }
 
 // An operation and its adjoint, each the other's backward, sharing attributes.
 template <class A>
-void add_pair(const char* name, const char* doc, Array (*forward)(const Inputs&, const Attributes*),
-              const char* adjoint_name, const char* adjoint_doc,
-              Array (*adjoint)(const Inputs&, const Attributes*)) {
+void add_pair(const char* name, const char* doc, const Rule& rule, const char* adjoint_name,
+              const char* adjoint_doc, const Rule& adjoint) {
   static const Operation* ops[2];
-  ops[0] =
-      &add_operation(linear(name, doc, forward, [](Node* node, const Value& g, Gradients& grads) {
-        grads[0] = apply(*ops[1], {g}, shared_attributes<A>(node));
-      }));
+  ops[0] = &add_operation(linear(name, doc, rule, [](Node* node, const Value& g, Gradients& grads) {
+    grads[0] = apply(*ops[1], {g}, shared_attributes<A>(node));
+  }));
   ops[1] = &add_operation(
       linear(adjoint_name, adjoint_doc, adjoint, [](Node* node, const Value& g, Gradients& grads) {
         grads[0] = apply(*ops[0], {g}, shared_attributes<A>(node));
       }));
 }
 
+Array stretch(const Array& x, int axis, std::int64_t begin, std::int64_t end) {
+  Dims shape = x.shape;
+  shape[axis] = end - begin;
+  return with_layout(x, std::move(shape), x.strides, begin * x.strides[axis]);
+}
+
+Array embedded(const View& view, const Array& part, const Dims& shape) {
+  int axis = 0;
+  if (!view.is_stretch(shape, &axis)) {
+    Array out = zeros(part.dtype, shape);
+    copy(view.of(out), part);
+    return out;
+  }
+  // The usual slice: what lies before it and behind it is all that must be zero.
+  Array out = empty(part.dtype, shape);
+  const std::int64_t end = view.starts[axis] + view.lengths[axis];
+  if (view.starts[axis] > 0) fill(stretch(out, axis, 0, view.starts[axis]), 0.0);
+  if (end < shape[axis]) fill(stretch(out, axis, end, shape[axis]), 0.0);
+  copy(view.of(out), part);
+  return out;
+}
+
+Array put(const Array& values, int first_axis, const std::vector<Array>& indices,
+          const Dims& shape) {
+  Array out = zeros(values.dtype, shape);
+  scatter_add(out, first_axis, indices, values);
+  return out;
+}
+
+// "slice" backwards without zeros around the gradient: most parts of a tensor are added to others.
+bool add_slice(Node* node, const Value& grad, Value& gathered) {
+  static const Operation& op = operation("add_slice");
+  const auto& [view, shape] = attributes_of<ViewAttributes>(node->extra->attributes.get());
+  if (thread_state.error_mode != 0) return false;  // a sum of its own can raise
+  if (!are_alike(gathered, grad) || gathered.dtype() != grad.dtype()) return false;
+  if (!(gathered.shape() == shape) || !(grad.shape() == node->as_array()->array.shape))
+    return false;
+  const bool recorded =
+      thread_state.grad_enabled && (gathered.requires_grad() || grad.requires_grad());
+  Array* target = own_elements(gathered);
+  if (!target || (recorded && gathered->has(kWrapped | kSavedResult))) return false;
+  const Array part = elements_of(grad);
+  add_into(is_batched(grad.get()) ? view.of_batch(part.shape[0]).of(*target) : view.of(*target),
+           part);
+  if (recorded) {  // nothing has saved those elements: the sum may have their memory
+    Value sum = make_array(*target);
+    record(op, sum, {gathered, grad}, shared_attributes<ViewAttributes>(node));
+    gathered = std::move(sum);
+  }
+  return true;
+}
+
+void add_slice_backward(Node* node, const Value& g, Gradients& grads) {
+  static const Operation& slice = operation("slice");
+  if (node->inputs[0].node->requires_grad()) grads[0] = g;
+  if (node->inputs[1].node->requires_grad()) {
+    grads[1] = apply(slice, {g}, shared_attributes<ViewAttributes>(node));
+  }
+}
+
+const Rule slice_rule = {[](const Inputs& in, const Attributes* a) {
+                           return attributes_of<ViewAttributes>(a).view.of(in[0].array());
+                         },
+                         [](const BatchInputs& in, const Attributes* a) {
+                           const View& view = attributes_of<ViewAttributes>(a).view;
+                           return view.of_batch(in.size).of(in.arrays[0]);
+                         },
+                         add_slice};
+
+const Rule embed_rule = {[](const Inputs& in, const Attributes* a) {
+                           const auto& [view, shape] = attributes_of<ViewAttributes>(a);
+                           return embedded(view, in[0].array(), shape);
+                         },
+                         [](const BatchInputs& in, const Attributes* a) {
+                           const auto& [view, shape] = attributes_of<ViewAttributes>(a);
+                           return embedded(view.of_batch(in.size), in.arrays[0],
+                                           with_first(in.size, shape));
+                         }};
+
+const Rule take_rule = {[](const Inputs& in, const Attributes* a) {
+                          const auto& take = attributes_of<TakeAttributes>(a);
+                          return gather(in[0].array(), take.first_axis, take.indices);
+                        },
+                        [](const BatchInputs& in, const Attributes* a) {
+                          const auto& take = attributes_of<TakeAttributes>(a);
+                          return gather(in.arrays[0], take.first_axis + 1, take.indices);
+                        }};
+
+const Rule put_rule = {[](const Inputs& in, const Attributes* a) {
+                         const auto& take = attributes_of<TakeAttributes>(a);
+                         return put(in[0].array(), take.first_axis, take.indices, take.shape);
+                       },
+                       [](const BatchInputs& in, const Attributes* a) {
+                         const auto& take = attributes_of<TakeAttributes>(a);
+                         return put(in.arrays[0], take.first_axis + 1, take.indices,
+                                    with_first(in.size, take.shape));
+                       }};
+
 }  // namespace
 
 void register_indexing() {
-  add_pair<ViewAttributes>(
-      "slice", "Part of a tensor; a view.",
-      [](const Inputs& in, const Attributes* a) {
-        return attributes_of<ViewAttributes>(a).view.of(in[0].array());
-      },
-      "embed", "Zeros, and a tensor at the place of a slice.",
-      [](const Inputs& in, const Attributes* a) {
-        const auto& [view, shape] = attributes_of<ViewAttributes>(a);
-        Array out = zeros(in[0].dtype(), shape);
-        copy(view.of(out), in[0].array());
-        return out;
-      });
-  add_pair<TakeAttributes>(
-      "take", "Elements picked by arrays of indices.",
-      [](const Inputs& in, const Attributes* a) {
-        const auto& take = attributes_of<TakeAttributes>(a);
-        return gather(in[0].array(), take.first_axis, take.indices);
-      },
-      "put", "Zeros, and elements added at the places of arrays of indices.",
-      [](const Inputs& in, const Attributes* a) {
-        const auto& take = attributes_of<TakeAttributes>(a);
-        Array out = zeros(in[0].dtype(), take.shape);
-        scatter_add(out, take.first_axis, take.indices, in[0].array());
-        return out;
-      });
+  Operation adding = linear("add_slice", "A tensor with another one added to a slice of it.", {},
+                            add_slice_backward);
+  adding.arity = 2;
+  add_operation(std::move(adding));
+
+  add_pair<ViewAttributes>("slice", "Part of a tensor; a view.", slice_rule, "embed",
+                           "Zeros, and a tensor at the place of a slice.", embed_rule);
+  add_pair<TakeAttributes>("take", "Elements picked by arrays of indices.", take_rule, "put",
+                           "Zeros, and elements added at the places of arrays of indices.",
+                           put_rule);
 }
 
 Value index(const Value& x, const std::vector<IndexItem>& items) {

@@ -1,4 +1,6 @@
 // Products of matrices and vectors.
+#include "engine/batch.h"
+#include "kernels/copy.h"
 #include "kernels/matmul.h"
 #include "ops/function.h"
 #include "ops/functions.h"
@@ -51,6 +53,59 @@ Value matmul_jvp(const Inputs& in, const Inputs& tangents, const Value&, const A
   return total;
 }
 
+// Matrices, with the axes of the batch of matrices there are in front of them, and of our batch in
+// front of those.
+Array as_matrices(const Array& x, bool is_batch, bool is_column) {
+  const int ndim = x.ndim() - (is_batch ? 1 : 0);
+  if (ndim > 1) return x;
+  Dims shape = x.shape;
+  Dims strides = x.strides;
+  const int at = is_column ? shape.size() : shape.size() - 1;
+  shape.insert(at, 1);
+  strides.insert(at, 0);
+  return with_layout(x, std::move(shape), std::move(strides));
+}
+
+Array flat_rows(const Array& x) {
+  const std::int64_t last = x.shape.back();
+  const Dims shape{last == 0 ? 0 : x.size() / last, last};
+  const Array view = reshaped_view(x, shape);
+  return view.storage ? view : reshaped_view(contiguous(x), shape);
+}
+
+Array swapped(const Array& x) { return permuted_view(x, Dims{1, 0}); }
+
+// Of matrices: one product of two large ones where that is the same.
+Array multiply_batches(const Array& a, bool a_is_batch, const Array& b, bool b_is_batch) {
+  if (a_is_batch && !b_is_batch && b.ndim() == 2) {
+    Dims shape = a.shape;
+    shape[shape.size() - 1] = b.shape[1];
+    return reshaped_view(wengert::matmul(flat_rows(a), b), shape);
+  }
+  if (b_is_batch && !a_is_batch && a.ndim() == 2 && b.shape.back() == 1) {
+    Dims shape = b.shape;
+    const Array vectors = with_layout(b, Dims(shape.begin(), shape.end() - 1),
+                                      Dims(b.strides.begin(), b.strides.end() - 1));
+    shape[shape.size() - 2] = a.shape[0];
+    return reshaped_view(wengert::matmul(flat_rows(vectors), swapped(a)), shape);
+  }
+  const int ndim = std::max(a.ndim() - (a_is_batch ? 1 : 0), b.ndim() - (b_is_batch ? 1 : 0));
+  return wengert::matmul(a_is_batch ? with_rank(a, ndim) : a, b_is_batch ? with_rank(b, ndim) : b);
+}
+
+Array matmul_batches(const BatchInputs& in, const Attributes*) {
+  const auto is_vector = [&](std::size_t i) {
+    return in.arrays[i].ndim() - (in.is_batched[i] ? 1 : 0) == 1;
+  };
+  const Array a = as_matrices(in.arrays[0], in.is_batched[0], false);
+  const Array b = as_matrices(in.arrays[1], in.is_batched[1], true);
+  const Array result = multiply_batches(a, in.is_batched[0], b, in.is_batched[1]);
+  Dims shape = result.shape;
+  if (is_vector(0)) shape.erase(shape.size() - 2);
+  if (is_vector(1)) shape.erase(shape.size() - 1);
+  return reshaped_view(result, shape);
+}
+
 [[noreturn]] void do_not_fit(const Value& a, const Value& b) {
   throw std::invalid_argument("matmul: last dimension of the first input " + a.shape().to_string() +
                               " must equal the " + (b.ndim() > 1 ? "second to last" : "only") +
@@ -95,6 +150,7 @@ void register_linear_algebra() {
     return wengert::matmul(in[0].array(), in[1].array());
   };
   record.backward = matmul_backward;
+  record.batched = matmul_batches;
   record.jvp = matmul_jvp;
   add_operation(std::move(record));
 

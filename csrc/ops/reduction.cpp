@@ -42,6 +42,14 @@ Array reduce(const Inputs& in, const Attributes* attributes) {
   return finish(kKernel(x, a.axes), x, a);
 }
 
+template <Array (*kKernel)(const Array&, const Dims&)>
+Array reduce_batch(const BatchInputs& in, const Attributes* attributes) {
+  const Array& x = in.arrays[0];
+  ReduceAttributes a = attributes_of(attributes);
+  for (std::int64_t& axis : a.axes) ++axis;
+  return finish(kKernel(x, a.axes), x, a);
+}
+
 Array largest(const Array& x, const Dims& axes) { return wengert::extremum(x, axes, true); }
 Array smallest(const Array& x, const Dims& axes) { return wengert::extremum(x, axes, false); }
 
@@ -134,6 +142,7 @@ Value prod_jvp(const Inputs& in, const Inputs& tangents, const Value&,
 
 Operation reducing(const char* name, const char* doc,
                    Array (*forward)(const Inputs&, const Attributes*),
+                   Array (*batched)(const BatchInputs&, const Attributes*),
                    void (*backward)(Node*, const Value&, Gradients&)) {
   Operation record;
   record.name = name;
@@ -142,26 +151,31 @@ Operation reducing(const char* name, const char* doc,
   record.arity = 1;
   record.forward = forward;
   record.backward = backward;
+  record.batched = batched;
   return record;
 }
 
 void register_operations_of_reduction() {
-  Operation sum_op = reducing("sum", "Sum over axes.", reduce<wengert::sum>, sum_backward);
+  Operation sum_op = reducing("sum", "Sum over axes.", reduce<wengert::sum>,
+                              reduce_batch<wengert::sum>, sum_backward);
   sum_op.is_linear = true;
   add_operation(std::move(sum_op));
 
-  Operation prod_op = reducing("prod", "Product over axes.", reduce<product>, prod_backward);
+  Operation prod_op =
+      reducing("prod", "Product over axes.", reduce<product>, reduce_batch<product>, prod_backward);
   prod_op.structural_reads = kFirst;
   prod_op.jvp = prod_jvp;
   add_operation(std::move(prod_op));
 
-  Operation max_op = reducing("max", "Largest over axes.", reduce<largest>, extremum_backward);
+  Operation max_op = reducing("max", "Largest over axes.", reduce<largest>, reduce_batch<largest>,
+                              extremum_backward);
   max_op.structural_reads = kFirst | kResult;
   max_op.jvp = extremum_jvp;
   Operation min_op = max_op;
   min_op.name = "min";
   min_op.doc = "Smallest over axes.";
   min_op.forward = reduce<smallest>;
+  min_op.batched = reduce_batch<smallest>;
   add_operation(std::move(max_op));
   add_operation(std::move(min_op));
 }

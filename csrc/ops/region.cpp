@@ -130,6 +130,12 @@ void register_region() {
     return gather(reshaped_view(contiguous(x), Dims{x.size()}), 0,
                   {region_of(attributes).places(x.shape)});
   };
+  view.batched = [](const BatchInputs& in, const Attributes* attributes) {
+    const Array& x = in.arrays[0];
+    const Dims shape(x.shape.begin() + 1, x.shape.end());
+    return gather(reshaped_view(contiguous(x), Dims{in.size, shape.product()}), 1,
+                  {region_of(attributes).places(shape)});
+  };
   view.backward = [](Node* node, const Value& g, Gradients& grads) {
     const Dims shape = shape_of_input(node, 0);
     grads[0] = put_flat(g, region_of(node->extra->attributes.get()).places(shape), shape);

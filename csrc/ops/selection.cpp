@@ -1,4 +1,5 @@
 // Choosing between tensors, element by element.
+#include "engine/batch.h"
 #include "engine/evaluate.h"
 #include "ops/function.h"
 #include "ops/functions.h"
@@ -31,8 +32,41 @@ void choose(const void* const* in, void* out, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) y[i] = condition[i] != T(0) ? a[i] : b[i];
 }
 
+const Value& condition_in(const Attributes* attributes) {
+  return static_cast<const ConditionAttributes*>(attributes)->condition;
+}
+
+Array chosen(const Array (&arrays)[3], const Dims& shape) {
+  LoopInput inputs[3];
+  for (int i = 0; i < 3; ++i) {
+    inputs[i] = loop_input(arrays[i], shape);
+    if (shape.empty()) inputs[i].constant = true;
+  }
+  Array out = empty(arrays[1].dtype, shape);
+  visit_dtype(out.dtype, [&]<class T>() { run_loop(choose<T>, out.dtype, 3, inputs, out); });
+  return out;
+}
+
+// A condition can be a batch, too: see where().
+Array where_batches(const BatchInputs& in, const Attributes* attributes) {
+  const Value& condition = condition_in(attributes);
+  const bool is_batch = is_batched(condition.get());
+  Array arrays[3] = {is_batch ? condition->extra->primal.array() : condition.array(), in.arrays[0],
+                     in.arrays[1]};
+  const bool batches[3] = {is_batch, in.is_batched[0], in.is_batched[1]};
+  int ndim = 0;
+  for (int i = 0; i < 3; ++i) ndim = std::max(ndim, arrays[i].ndim() - (batches[i] ? 1 : 0));
+  Dims shape;
+  for (int i = 0; i < 3; ++i) {
+    if (batches[i]) arrays[i] = with_rank(arrays[i], ndim);
+    broadcast_shapes(Dims(shape), arrays[i].shape, &shape);
+  }
+  return chosen(arrays, shape);
+}
+
 Array where_arrays(const Inputs& in, const Attributes* attributes) {
-  const Value& condition = static_cast<const ConditionAttributes*>(attributes)->condition;
+  const Value& condition = condition_in(attributes);
+  if (is_batched(condition.get())) throw CannotBatch("where of a batch of conditions");
   Dims shape;
   if (!broadcast_shapes(in[0].shape(), in[1].shape(), &shape) ||
       !broadcast_shapes(Dims(shape), condition.shape(), &shape)) {
@@ -41,19 +75,11 @@ Array where_arrays(const Inputs& in, const Attributes* attributes) {
                                 " do not broadcast together");
   }
   const Array arrays[3] = {condition.array(), in[0].array(), in[1].array()};
-  LoopInput inputs[3];
-  for (int i = 0; i < 3; ++i) {
-    inputs[i] = loop_input(arrays[i], shape);
-    if (shape.empty()) inputs[i].constant = true;
-  }
-  Array out = empty(in[0].dtype(), shape);
-  visit_dtype(out.dtype, [&]<class T>() { run_loop(choose<T>, out.dtype, 3, inputs, out); });
-  return out;
+  return chosen(arrays, shape);
 }
 
 void where_backward(Node* node, const Value& g, Gradients& grads) {
-  const Value condition =
-      static_cast<ConditionAttributes*>(node->extra->attributes.get())->condition;
+  const Value condition = condition_in(node->extra->attributes.get());
   if (node->input(0)->requires_grad()) grads[0] = where(condition, g, 0.0);
   if (node->input(1)->requires_grad()) grads[1] = where(condition, 0.0, g);
 }
@@ -73,6 +99,7 @@ void register_where() {
   where_op.arity = 2;
   where_op.forward = where_arrays;
   where_op.backward = where_backward;
+  where_op.batched = where_batches;
   add_operation(std::move(where_op));
 }
 
@@ -112,8 +139,10 @@ Value where(const Value& condition, const Operand& a, const Operand& b) {
   static const Operation& op = operation("where");
   const Operand both[2] = {a, b};
   const DType dtype = compute_dtype(add, both, 2);
-  const Value x = a.node ? Value(a.node) : weak_constant(a.number);
+  Value x = a.node ? Value(a.node) : weak_constant(a.number);
   const Value y = b.node ? Value(b.node) : weak_constant(b.number);
+  // The condition is no input: a batch of conditions makes one of what it chooses from.
+  if (is_batched(condition.get())) x = repeated(x, batch_of(condition.get()));
   return apply(op, {cast(x, dtype), cast(y, dtype)},
                std::make_shared<ConditionAttributes>(condition));
 }

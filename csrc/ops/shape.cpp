@@ -1,4 +1,5 @@
 // Operations that rearrange elements, join tensors or choose between them.
+#include "engine/batch.h"
 #include "engine/evaluate.h"
 #include "kernels/copy.h"
 #include "ops/function.h"
@@ -38,25 +39,47 @@ Dims inverse(const Dims& axes) {
   return result;
 }
 
+Array reshaped(const Array& x, const Dims& shape) {
+  const Array view = reshaped_view(x, shape);
+  return view.storage ? view : reshaped_view(contiguous(x), shape);
+}
+
 // ---- concat -----------------------------------------------------------------------------------
 
-Array concat_arrays(const Inputs& in, const Attributes* attributes) {
-  const int axis = static_cast<const AxisAttributes*>(attributes)->axis;
-  Dims shape = in[0].shape();
+Array joined(const std::vector<Array>& arrays, int axis) {
+  Dims shape = arrays[0].shape;
   shape[axis] = 0;
-  for (const Value& x : in) shape[axis] += x.shape()[axis];
-  Array out = empty(in[0].dtype(), shape);
+  for (const Array& x : arrays) shape[axis] += x.shape[axis];
+  Array out = empty(arrays[0].dtype, shape);
   std::int64_t at = 0;
-  for (const Value& x : in) {
-    const Array source = x.array();
+  for (const Array& source : arrays) {
     copy(with_layout(out, source.shape, out.strides, at * out.strides[axis]), source);
     at += source.shape[axis];
   }
   return out;
 }
 
+int axis_of(const Attributes* attributes) {
+  return static_cast<const AxisAttributes*>(attributes)->axis;
+}
+
+Array concat_arrays(const Inputs& in, const Attributes* attributes) {
+  std::vector<Array> arrays;
+  for (const Value& x : in) arrays.push_back(x.array());
+  return joined(arrays, axis_of(attributes));
+}
+
+Array concat_batches(const BatchInputs& in, const Attributes* attributes) {
+  std::vector<Array> arrays = in.arrays;
+  for (std::size_t i = 0; i < arrays.size(); ++i) {
+    if (!in.is_batched[i])
+      arrays[i] = broadcast_view(arrays[i], with_first(in.size, arrays[i].shape));
+  }
+  return joined(arrays, axis_of(attributes) + 1);
+}
+
 void concat_backward(Node* node, const Value& g, Gradients& grads) {
-  const int axis = static_cast<AxisAttributes*>(node->extra->attributes.get())->axis;
+  const int axis = axis_of(node->extra->attributes.get());
   std::int64_t at = 0;
   for (std::uint32_t i = 0; i < node->input_count; ++i) {
     const std::int64_t length = shape_of_input(node, i)[axis];
@@ -70,8 +93,10 @@ void concat_backward(Node* node, const Value& g, Gradients& grads) {
 void register_view_operations() {
   Operation reshape_op = structural("reshape", "The same elements in another shape.", 1);
   reshape_op.forward = [](const Inputs& in, const Attributes* a) {
-    const Array view = reshaped_view(in[0].array(), attribute_dims(a));
-    return view.storage ? view : reshaped_view(contiguous(in[0].array()), attribute_dims(a));
+    return reshaped(in[0].array(), attribute_dims(a));
+  };
+  reshape_op.batched = [](const BatchInputs& in, const Attributes* a) {
+    return reshaped(in.arrays[0], with_first(in.size, attribute_dims(a)));
   };
   reshape_op.backward = [](Node* node, const Value& g, Gradients& grads) {
     grads[0] = reshape(g, shape_of_input(node, 0));
@@ -81,6 +106,11 @@ void register_view_operations() {
   Operation permute_op = structural("permute", "Axes in another order.", 1);
   permute_op.forward = [](const Inputs& in, const Attributes* a) {
     return permuted_view(in[0].array(), attribute_dims(a));
+  };
+  permute_op.batched = [](const BatchInputs& in, const Attributes* a) {
+    Dims axes = with_first(-1, attribute_dims(a));
+    for (std::int64_t& axis : axes) ++axis;
+    return permuted_view(in.arrays[0], axes);
   };
   permute_op.backward = [](Node* node, const Value& g, Gradients& grads) {
     grads[0] = permute(g, inverse(attribute_dims(node->extra->attributes.get())));
@@ -92,6 +122,7 @@ void register_joining_operations() {
   Operation concat_op = structural("concat", "Tensors one after the other along an axis.", -1);
   concat_op.forward = concat_arrays;
   concat_op.backward = concat_backward;
+  concat_op.batched = concat_batches;
   add_operation(std::move(concat_op));
 }
 

@@ -81,6 +81,10 @@ struct Cotangent<Value> {
     static const Operation& op = operation("share");
     return {apply(op, value, part)};
   }
+  Cotangent twice(const Operand& d) const {
+    static const Operation& op = operation("scale_twice");
+    return {apply(op, value, d)};
+  }
 };
 // "scale" and "unscale" are multiply and divide with Note [Zero times infinity].
 inline Cotangent<Value> operator*(const Cotangent<Value>& g, const Operand& d) {

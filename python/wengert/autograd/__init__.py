@@ -7,7 +7,7 @@ import numpy as np
 
 from wengert import _core
 from wengert._core import Node, Tensor
-from wengert.autograd import forward_ad, functional, graph
+from wengert.autograd import _checks, forward_ad, functional, graph
 from wengert.autograd.anomaly_mode import (
     detect_anomaly,
     is_anomaly_check_nan_enabled,
@@ -17,6 +17,7 @@ from wengert.autograd.anomaly_mode import (
 from wengert.autograd.checkpointing import checkpoint
 from wengert.autograd.function import Function, FunctionContext, once_differentiable
 from wengert.autograd.gradient_checks import GradcheckError, gradcheck, gradgradcheck
+from wengert.functional import _batches
 from wengert.grad_mode import (
     enable_grad,
     errstate,
@@ -124,6 +125,7 @@ def grad(
     retain_graph: bool | None = None,
     create_graph: bool = False,
     allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Any, ...]:
     """The gradients of the sum of `outputs` with respect to `inputs`; no `grad` is touched.
@@ -136,19 +138,27 @@ def grad(
         Leaves or not.
     allow_unused : bool, optional
         Give None for an input that the outputs do not depend on, instead of an error.
+    is_grads_batched : bool
+        Take the first axis of each of `grad_outputs` as one of many gradients, all of which are
+        pulled back in one pass. Where the graph holds a `Function` or a hook it is one pass for
+        each of them.
     materialize_grads : bool
-        Give zeros for such an input.
+        Give zeros, of the input's shape, for an input that is not used.
 
     Returns
     -------
     tuple of Tensor
-        One gradient for each input, of its shape.
+        One gradient for each input, of its shape; with `is_grads_batched` behind an axis of as
+        many as there are gradients to start from.
 
     >>> import wengert as wg
     >>> x = wg.tensor(3.0, requires_grad=True)
     >>> (first,) = wg.autograd.grad(x**3, x, create_graph=True)
     >>> wg.autograd.grad(first, x)
     (tensor(18.),)
+    >>> y = wg.stack([x, x**2])
+    >>> wg.autograd.grad(y, x, wg.eye(2), is_grads_batched=True)
+    (tensor([1., 6.]),)
     """
     out = _sequence(outputs)
     wanted = _sequence(inputs)
@@ -161,7 +171,11 @@ def grad(
         )
     keep = create_graph if retain_graph is None else retain_graph
     grads = _matching_grads(outputs, out, grad_outputs, "grad")
-    results = _core.run_backward(out, grads, wanted, keep, create_graph, False)
+    if is_grads_batched:
+        _checks.require_batches(out, grads)
+        results = _batches.pull_back(out, grads, wanted, keep, create_graph)
+    else:
+        results = _core.run_backward(out, grads, wanted, keep, create_graph, False)
     for i, result in enumerate(results):
         if result is not None:
             continue

@@ -64,3 +64,33 @@ def require_strategy(strategy: str, create_graph: bool, strict: bool, vectorize:
             "jacobian: strict=True is supported neither together with vectorize=True nor with "
             "strategy='forward-mode'; use strategy='reverse-mode' and vectorize=False"
         )
+
+
+def require_batches(outputs: Sequence[Tensor], grads: Sequence[Tensor | None]) -> None:
+    """Refuse gradients that are not batches of what belongs to the outputs."""
+    sizes = []
+    for i, (output, grad) in enumerate(zip(outputs, grads, strict=True)):
+        if grad is None:
+            raise RuntimeError(
+                f"grad: with is_grads_batched=True grad_outputs[{i}] is missing; pass a tensor of "
+                f"shape (n, *{output.shape}) for each output"
+            )
+        if grad.ndim == 0 or grad.shape[1:] != output.shape:
+            raise RuntimeError(
+                "If `is_grads_batched=True`, we interpret the first dimension of each grad_output "
+                "as the batch dimension. The sizes of the remaining dimensions are expected to "
+                "match the shape of corresponding output, but a mismatch was detected: "
+                f"grad_output[{i}] has a shape of {grad.shape} and output[{i}] has a shape of "
+                f"{output.shape}."
+            )
+        sizes.append(grad.shape[0])
+    if len(set(sizes)) > 1:
+        raise ValueError(
+            f"grad: expected all grad_outputs to have the same size in the batch dimension, got "
+            f"sizes {sizes}"
+        )
+    if sizes and sizes[0] == 0:
+        raise ValueError(
+            "grad: is_grads_batched=True needs at least one gradient, got grad_outputs of size 0 "
+            "in the batch dimension"
+        )

@@ -184,9 +184,10 @@ def jacobian(
     func, inputs, create_graph, strict
         As in `vjp`.
     vectorize : bool
-        Accepted for PyTorch's sake: the passes run one after another in any case.
+        Accepted for PyTorch's sake: many rows are worked out in one pass in any case.
     strategy : {"reverse-mode", "forward-mode"}
-        One pass for each element of the outputs, or of the inputs.
+        Row by row, for each element of the outputs, or column by column, for each of the inputs;
+        see `wengert.jacrev` and `wengert.jacfwd`.
 
     Returns
     -------
@@ -271,11 +272,9 @@ def vhp(
     Parameters
     ----------
     func : callable
-        From tensors to one number (a Tensor of one element).
-    inputs, create_graph, strict
-        As in `vjp`.
-    v : Tensor or tuple of Tensor, optional
-        Shaped as the inputs; may be left out for one input of one element, then it is 1.
+        As in `vjp`, with one number as result (a Tensor of one element).
+    inputs, v, create_graph, strict
+        As in `jvp`.
 
     Returns
     -------

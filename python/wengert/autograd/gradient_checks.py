@@ -9,7 +9,7 @@ import numpy as np
 
 from wengert import _core
 from wengert._core import Tensor
-from wengert.functional import forward, jacobians
+from wengert.functional import _batches, forward, jacobians
 from wengert.functional._variables import pull_back
 from wengert.grad_mode import enable_grad
 from wengert.tree import LEAF
@@ -182,6 +182,65 @@ def _check_repeatable(first: Blocks, second: Blocks, tolerance: float) -> None:
                 )
 
 
+_BATCH = 2  # gradients or tangents that are compared
+
+
+def _rows_at_once(problem: _Problem, o: int, seeds: Sequence[Tensor]) -> list[Tensor | None]:
+    variables = problem.variables()
+    with enable_grad():
+        output = problem(*variables)[o]
+    return _batches.pull_back([output], [seeds[0]], variables, False, False)
+
+
+def _rows_one_by_one(problem: _Problem, o: int, seeds: Sequence[Tensor]) -> list[Tensor | None]:
+    variables = problem.variables()
+    rows = []
+    for k in range(_BATCH):
+        with enable_grad():
+            output = problem(*variables)[o]
+        rows.append(pull_back([output], variables, [seeds[0][k]]))
+    return [_core.stack(column) for column in zip(*rows, strict=True)]
+
+
+def _slopes_at_once(problem: _Problem, o: int, seeds: Sequence[Tensor]) -> list[Tensor | None]:
+    return [forward.push_forward_batch(problem, problem.variables(), seeds, "gradcheck")[o]]
+
+
+def _slopes_one_by_one(problem: _Problem, o: int, seeds: Sequence[Tensor]) -> list[Tensor | None]:
+    variables = problem.variables()
+    leaves = [LEAF] * len(variables)
+    rows = []
+    for k in range(_BATCH):
+        directions = [seed[k] for seed in seeds]
+        rows.append(forward.push_forward(problem, leaves, variables, directions)[1][o])
+    return [_core.stack(rows)]
+
+
+def _check_batches(
+    problem: _Problem,
+    at_once: Callable[..., list[Tensor | None]],
+    one_by_one: Callable[..., list[Tensor | None]],
+    what: str,
+) -> None:
+    random = np.random.default_rng(0)
+    outputs = problem.values_at(problem.points)
+    for o, output in enumerate(outputs):
+        models = [output] if what == "gradient" else problem.points
+        seeds = [
+            _core.tensor(random.standard_normal((_BATCH, *m.shape)).astype(m.dtype)) for m in models
+        ]
+        found, expected = at_once(problem, o, seeds), one_by_one(problem, o, seeds)
+        for k, (f, e) in enumerate(zip(found, expected, strict=True)):
+            a, b = (np.zeros(()) if x is None else x.detach().numpy() for x in (f, e))
+            if not np.allclose(a, b, rtol=1e-5, atol=1e-8, equal_nan=True):
+                place = f" with respect to input {problem.positions[k]}" * (what == "gradient")
+                raise GradcheckError(
+                    f"Batched {what} of output {problem.outputs[o]}{place} differs from one pass "
+                    f"for each, by up to {np.abs(a - b).max():.3g}; does backward depend on how "
+                    "often it is called?"
+                )
+
+
 def _check(
     problem: _Problem, settings: _Settings, check_forward_ad: bool, check_backward_ad: bool
 ) -> None:
@@ -236,7 +295,8 @@ def gradcheck(
     check_forward_ad, check_backward_ad : bool
         Which modes are checked.
     check_batched_grad, check_batched_forward_grad : bool
-        Must be False: passes are not batched.
+        Whether several random gradients, or tangents, are also taken through in one pass and
+        compared with one pass for each.
     check_undefined_grad, check_grad_dtypes, fast_mode, masked : bool
         Accepted for PyTorch's sake. Every output is differentiated alone in any case, so that the
         others' gradients are undefined; gradients always have their inputs' dtypes; always whole
@@ -258,19 +318,24 @@ def gradcheck(
     True
     """
     del check_undefined_grad, check_grad_dtypes, fast_mode, masked
-    if check_batched_grad or check_batched_forward_grad:
-        raise NotImplementedError(
-            "gradcheck: passes are not batched; leave check_batched_grad and "
-            "check_batched_forward_grad False"
-        )
     if not (check_forward_ad or check_backward_ad):
         raise ValueError(
             "Expected at least one of check_forward_ad and check_backward_ad to be True"
+        )
+    if check_batched_grad and not check_backward_ad:
+        raise ValueError("Setting check_batched_grad=True requires check_backward_ad to be True")
+    if check_batched_forward_grad and not check_forward_ad:
+        raise ValueError(
+            "Setting check_batched_forward_grad=True requires check_forward_ad to be True"
         )
     problem = _Problem(func, _inputs_tuple(inputs))
     settings = _Settings(eps, atol, rtol, nondet_tol)
     try:
         _check(problem, settings, check_forward_ad, check_backward_ad)
+        if check_batched_grad and not problem.constant:
+            _check_batches(problem, _rows_at_once, _rows_one_by_one, "gradient")
+        if check_batched_forward_grad and not problem.constant:
+            _check_batches(problem, _slopes_at_once, _slopes_one_by_one, "forward gradient")
     except GradcheckError:
         if raise_exception:
             raise

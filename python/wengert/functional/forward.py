@@ -2,14 +2,15 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from wengert import _core, tree
 from wengert._core import Tensor
 from wengert.creation import zeros, zeros_like
-from wengert.functional import _variables
+from wengert.functional import _batches, _variables
 from wengert.functional._variables import flatten_argument
-from wengert.tree import Structure
+from wengert.tree import LEAF, Structure
 
 
 def jvp(
@@ -84,23 +85,84 @@ def push_forward(
     name: str = "jvp",
 ) -> tuple[list[Tensor], list[Tensor], Structure, Any]:
     """Values and slopes of the outputs' leaves, how those are nested, and aux."""
+    values, slopes, structure, aux = _evaluated(
+        f,
+        structures,
+        lambda level: [
+            _core.make_dual(p, t, level) for p, t in zip(points, directions, strict=True)
+        ],
+        _core.unpack_dual,
+        has_aux,
+        name,
+    )
+    pairs = zip(slopes, values, strict=True)
+    return values, [zeros_like(v) if s is None else s for s, v in pairs], structure, aux
+
+
+def push_forward_batch(
+    f: Callable[..., Any], points: Sequence[Tensor], tangents: Sequence[Tensor], name: str
+) -> list[Tensor]:
+    """The slopes of the outputs along each row of the tangents, in such rows."""
+    leaves = [LEAF] * len(points)
+    size = tangents[0].shape[0]
+
+    def at_once() -> list[Tensor]:
+        batch = _core.begin_batch(size)
+        values, slopes, _, _ = _evaluated(
+            f,
+            leaves,
+            lambda level: [
+                _core.make_batched_dual(p, t, level, batch)
+                for p, t in zip(points, tangents, strict=True)
+            ],
+            functools.partial(_unpacked, batch),
+            False,
+            name,
+        )
+        return _rows(values, slopes, size)
+
+    def one_by_one() -> list[Tensor]:
+        runs = [
+            push_forward(f, leaves, points, [t[k] for t in tangents], name=name)[1]
+            for k in range(size)
+        ]
+        return [_core.stack(rows) for rows in zip(*runs, strict=True)]
+
+    return _batches.attempt(at_once, one_by_one)
+
+
+def _unpacked(batch: tuple[int, int], output: Tensor, level: int) -> tuple[Tensor, Tensor | None]:
+    return _core.unpack_batched_dual(output, level, batch)
+
+
+def _rows(values: Sequence[Tensor], slopes: Sequence[Tensor | None], size: int) -> list[Tensor]:
+    pairs = zip(values, slopes, strict=True)
+    return [zeros((size, *v.shape), dtype=v.dtype) if s is None else s for v, s in pairs]
+
+
+def _evaluated(
+    f: Callable[..., Any],
+    structures: Sequence[Structure],
+    dual: Callable[[int], list[Tensor]],
+    unpacked: Callable[[Tensor, int], tuple[Tensor, Tensor | None]],
+    has_aux: bool,
+    name: str,
+) -> tuple[list[Tensor], list[Tensor | None], Structure, Any]:
+    """What `f` returns of points made dual at a new level, taken apart again."""
     level = _core.change_dual_level(1)
     try:
-        duals = [_core.make_dual(p, t, level) for p, t in zip(points, directions, strict=True)]
-        returned = f(*_nested(structures, duals))
+        returned = f(*_nested(structures, dual(level)))
         result, aux = _variables.split_aux(returned, has_aux, name)
         outputs, structure = _variables.require_tensors(result, name)
-        pairs = [_core.unpack_dual(output, level) for output in outputs]
+        pairs = [unpacked(output, level) for output in outputs]
         aux = tree.map_leaves(functools.partial(_without_tangent, level), aux)
     finally:
         _core.change_dual_level(-1)
-    values = [value for value, _ in pairs]
-    slopes = [zeros_like(value) if slope is None else slope for value, slope in pairs]
-    return values, slopes, structure, aux
+    return [value for value, _ in pairs], [slope for _, slope in pairs], structure, aux
 
 
 def _without_tangent(level: int, x: Any) -> Any:
-    return _core.unpack_dual(x, level)[0] if isinstance(x, Tensor) else x
+    return _core.primal_of(x, level) if isinstance(x, Tensor) else x
 
 
 def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
@@ -146,27 +208,24 @@ def _fixed(x: Tensor) -> Tensor:
 
 
 def jacfwd(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+    f: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    *,
+    chunk_size: int | None = None,
 ) -> Callable[..., Any]:
-    """A function that returns the Jacobian of `f`, column by column in forward mode.
+    """A function that returns the Jacobian of `f`, many columns at a time in forward mode.
 
-    One evaluation for each element of the arguments; cheaper than `jacrev` where `f` has more
-    outputs than inputs.
+    One evaluation for each chunk of columns; cheaper than `jacrev` where `f` has more outputs than
+    inputs. A function that takes tangents apart, or has derivatives taken by hooks, is evaluated
+    for each column.
 
     Parameters
     ----------
-    f : callable
-        Returns a tensor, or a tuple, list or dict of tensors; with `has_aux` a pair of that and
-        anything.
-    argnums : int or sequence of int
-        The arguments to differentiate by; a sequence gives a tuple for each output.
-    has_aux : bool
-
-    Returns
-    -------
-    callable
-        Gives the Jacobian, nested as the outputs and, within, as the arguments; each block has
-        the shape of the output followed by that of the argument.
+    f, argnums, has_aux
+        As in `jacrev`, and so is what the result returns.
+    chunk_size : int, optional
+        How many columns are worked out at a time. By default as many as make 16,384 numbers.
 
     >>> import wengert as wg
     >>> wg.jacfwd(lambda x: wg.stack([x, x**2, x**3]))(2.0).tolist()
@@ -174,6 +233,7 @@ def jacfwd(
     """
     several = not isinstance(argnums, int)
     positions = tuple(argnums) if isinstance(argnums, Sequence) else (argnums,)
+    _batches.require_chunk_size(chunk_size, "jacfwd")
 
     @functools.wraps(f)
     def evaluated(*args: Any, **kwargs: Any) -> Any:
@@ -186,7 +246,9 @@ def jacfwd(
         flat = [flatten_argument(args[position]) for position in positions]
         structures = [structure for _, structure in flat]
         points = [_variables.floating(leaf) for leaves, _ in flat for leaf in leaves]
-        blocks, structure, aux = columns(of_variables, structures, points, has_aux)
+        blocks, structure, aux = columns(
+            of_variables, structures, points, has_aux, chunk_size=chunk_size
+        )
         rows = []
         for row in blocks:
             nested = _nested(structures, row)
@@ -203,39 +265,84 @@ def columns(
     points: Sequence[Tensor],
     has_aux: bool = False,
     name: str = "jacfwd",
+    chunk_size: int | None = None,
 ) -> tuple[list[list[Tensor]], Structure, Any]:
     """The blocks of the Jacobian by output and input, how outputs are nested, and aux."""
-    slopes_of: list[list[list[Tensor]]] = []  # by input, element of it, output
-    structure = None
-    aux = None
-    values: list[Tensor] = []
-    for i, point in enumerate(points):
-        slopes_of.append([])
-        for k in range(point.size):
-            directions = [zeros_like(p) for p in points]
-            directions[i] = _unit(point, k)
-            values, slopes, structure, aux = push_forward(
-                f, structures, points, directions, has_aux, name
-            )
-            slopes_of[i].append(slopes)
-    if structure is None:  # nothing to differentiate by: only the shapes are wanted
+    size = sum(point.size for point in points)
+    if not size:  # nothing to differentiate by: only the shapes are wanted
         result, aux = _variables.split_aux(f(*_nested(structures, points)), has_aux, name)
         values, structure = _variables.require_tensors(result, name)
-    blocks = [
-        [_block(value, p, [s[o] for s in slopes_of[i]]) for i, p in enumerate(points)]
-        for o, value in enumerate(values)
-    ]
-    return blocks, structure, aux
+        blocks = [[zeros(v.shape + p.shape, dtype=v.dtype) for p in points] for v in values]
+        return blocks, structure, aux
+    problem = _Columns(f, structures, points, has_aux, name)
+    values, slopes, structure, aux = _batches.attempt(
+        lambda: problem.at_once(chunk_size), problem.one_by_one
+    )
+    pairs = zip(values, slopes, strict=True)
+    return [_blocks(value, rows, points) for value, rows in pairs], structure, aux
+
+
+def _blocks(value: Tensor, slopes: Tensor, points: Sequence[Tensor]) -> list[Tensor]:
+    """By point, the slopes along each of its elements, which come behind the value's axes."""
+    blocks = []
+    start = 0
+    for point in points:
+        part = slopes[start : start + point.size]
+        start += point.size
+        turned = _core.permute(part, (*range(1, part.ndim), 0))
+        blocks.append(_core.reshape(turned, value.shape + point.shape))
+    return blocks
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """A Jacobian whose columns, one for each element of the points, are asked for."""
+
+    f: Callable[..., Any]
+    structures: Sequence[Structure]
+    points: Sequence[Tensor]
+    has_aux: bool
+    name: str
+
+    def at_once(self, chunk_size: int | None) -> tuple[list[Tensor], list[Tensor], Structure, Any]:
+        size = sum(point.size for point in self.points)
+        rows = _batches.Rows(size)
+        for first, count in _batches.chunks(size, size, chunk_size):
+            batch = _core.begin_batch(count)
+            values, slopes, structure, aux = _evaluated(
+                self.f,
+                self.structures,
+                functools.partial(self._units, first, batch),
+                functools.partial(_unpacked, batch),
+                self.has_aux,
+                self.name,
+            )
+            rows.add(first, _rows(values, slopes, count))
+        return values, rows.joined(), structure, aux
+
+    def _units(self, first: int, batch: tuple[int, int], level: int) -> list[Tensor]:
+        duals = []
+        start = 0
+        for point in self.points:
+            own = first < start + point.size and start < first + batch[1]
+            duals.append(_core.make_unit_dual(point, first - start, level, batch) if own else point)
+            start += point.size
+        return duals
+
+    def one_by_one(self) -> tuple[list[Tensor], list[Tensor], Structure, Any]:
+        columns = []
+        for i, point in enumerate(self.points):
+            for k in range(point.size):
+                directions = [zeros_like(p) for p in self.points]
+                directions[i] = _unit(point, k)
+                values, slopes, structure, aux = push_forward(
+                    self.f, self.structures, self.points, directions, self.has_aux, self.name
+                )
+                columns.append(slopes)
+        return values, [_core.stack(rows) for rows in zip(*columns, strict=True)], structure, aux
 
 
 def _unit(point: Tensor, k: int) -> Tensor:
     unit = zeros(point.size, dtype=point.dtype)
     unit[k] = 1
     return _core.reshape(unit, point.shape)
-
-
-def _block(value: Tensor, point: Tensor, slopes: Sequence[Tensor]) -> Tensor:
-    shape = value.shape + point.shape
-    if not slopes:
-        return zeros(shape, dtype=value.dtype)
-    return _core.reshape(_core.stack(slopes, axis=-1), shape)

@@ -7,41 +7,72 @@ from typing import Any
 from wengert import _core, tree
 from wengert._core import Tensor
 from wengert.creation import zeros
-from wengert.functional import _variables, forward
+from wengert.functional import _batches, _variables, forward
 from wengert.functional._variables import Arguments
 from wengert.grad_mode import enable_grad
 
 
 def rows(
-    outputs: Sequence[Tensor], variables: Sequence[Tensor], create_graph: bool
+    outputs: Sequence[Tensor],
+    variables: Sequence[Tensor],
+    create_graph: bool,
+    chunk_size: int | None = None,
 ) -> list[list[Tensor]]:
-    """The blocks of the Jacobian by output and variable: one reverse pass for each element."""
-    return [_rows_of(output, variables, create_graph) for output in outputs]
+    """The blocks of the Jacobian by output and variable, `chunk_size` rows of them in one pass."""
+    return [_rows_of(output, variables, create_graph, chunk_size) for output in outputs]
 
 
-def _rows_of(output: Tensor, variables: Sequence[Tensor], create_graph: bool) -> list[Tensor]:
+def _rows_of(
+    output: Tensor, variables: Sequence[Tensor], create_graph: bool, chunk_size: int | None
+) -> list[Tensor]:
+    shapes = [output.shape + variable.shape for variable in variables]
+    if not output.requires_grad or not output.size or not variables:
+        pairs = zip(shapes, variables, strict=True)
+        return [zeros(shape, dtype=variable.dtype) for shape, variable in pairs]
+    blocks = _batches.attempt(
+        lambda: _rows_at_once(output, variables, create_graph, chunk_size),
+        lambda: _rows_one_by_one(output, variables, create_graph),
+    )
+    return [_core.reshape(b, shape) for b, shape in zip(blocks, shapes, strict=True)]
+
+
+def _rows_at_once(
+    output: Tensor, variables: Sequence[Tensor], create_graph: bool, chunk_size: int | None
+) -> list[Tensor]:
+    width = max(_core.largest_in_graph(output), _size(variables))
+    found = _batches.Rows(output.size)
+    for first, count in _batches.chunks(output.size, width, chunk_size):
+        grads = _core.pull_back_units(output, first, count, variables, True, create_graph)
+        pairs = zip(grads, variables, strict=True)
+        found.add(
+            first, [zeros((count, *v.shape), dtype=v.dtype) if g is None else g for g, v in pairs]
+        )
+    return found.joined()
+
+
+def _rows_one_by_one(
+    output: Tensor, variables: Sequence[Tensor], create_graph: bool
+) -> list[Tensor]:
     flat = _core.flatten(output)
     passes = [
         _variables.pull_back([flat[i]], variables, [None], create_graph, retain_graph=True)
         for i in range(flat.size)
     ]
-    blocks = []
-    for k, variable in enumerate(variables):
-        shape = output.shape + variable.shape
-        if passes:
-            blocks.append(_core.reshape(_core.stack([row[k] for row in passes]), shape))
-        else:
-            blocks.append(zeros(shape, dtype=variable.dtype))
-    return blocks
+    return [_core.stack(row) for row in zip(*passes, strict=True)]
 
 
 def jacrev(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+    f: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    *,
+    chunk_size: int | None = None,
 ) -> Callable[..., Any]:
-    """A function that returns the Jacobian of `f`, row by row in reverse mode.
+    """A function that returns the Jacobian of `f`, many rows at a time in reverse mode.
 
-    One evaluation, and one reverse pass for each element of the outputs; cheaper than `jacfwd`
-    where `f` has more inputs than outputs.
+    One evaluation, and one reverse pass over it for each chunk of rows; cheaper than `jacfwd`
+    where `f` has more inputs than outputs. A graph with hooks or a `Function` takes one pass for
+    each row.
 
     Parameters
     ----------
@@ -51,12 +82,20 @@ def jacrev(
     argnums : int or sequence of int
         The arguments to differentiate by; a sequence gives a tuple for each output.
     has_aux : bool
+    chunk_size : int, optional
+        How many rows are worked out at a time: a pass holds so many copies of each intermediate
+        gradient. By default as many as keep each within 16,384 numbers.
 
     Returns
     -------
     callable
         Gives the Jacobian, nested as the outputs and, within, as the arguments; each block has
         the shape of the output followed by that of the argument.
+
+    Raises
+    ------
+    ValueError
+        If `chunk_size` is not positive.
 
     >>> import wengert as wg
     >>> def f(x):
@@ -66,6 +105,7 @@ def jacrev(
     """
     several = not isinstance(argnums, int)
     positions = tuple(argnums) if isinstance(argnums, Sequence) else (argnums,)
+    _batches.require_chunk_size(chunk_size, "jacrev")
 
     @functools.wraps(f)
     def evaluated(*args: Any, **kwargs: Any) -> Any:
@@ -79,7 +119,7 @@ def jacrev(
             linked = arguments.linked or (
                 may_link and _variables.depends_on_others(outputs, variables)
             )
-            blocks = rows(outputs, variables, linked)
+            blocks = rows(outputs, variables, linked, chunk_size)
         nested = [arguments.unflatten(row) for row in blocks]
         matrix = structure.unflatten([row if several else row[0] for row in nested])
         if not has_aux:
@@ -103,7 +143,7 @@ def jacobian(f: Callable[..., Any], x: Any, create_graph: bool = False) -> Any:
 
     Notes
     -----
-    Of `jacrev` and `jacfwd` the one with fewer passes is taken.
+    Of `jacrev` and `jacfwd` the one with fewer rows or columns is taken.
 
     >>> import wengert as wg
     >>> def f(x):
