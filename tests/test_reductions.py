@@ -38,6 +38,8 @@ def arrays_with_axes(draw, several=True):
 @settings(max_examples=40, deadline=None)
 def test_any_axes_as_numpy(name, case):
     array, axis, keepdims = case
+    if name == "prod":  # finite in any order of the factors, with a zero
+        array = np.where(array == 0, 0, 1 + array / 256)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         expected = np.asarray(getattr(np, name)(array, axis=axis, keepdims=keepdims))

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "bindings/graph_node.h"
 #include "bindings/in_place.h"
 
 namespace wengert::bindings {
@@ -73,7 +74,7 @@ void Outputs::check_dirty(PyObject* const* outputs, std::size_t count) {
 void Outputs::guard_or_pack(Py_ssize_t i) {
   CallRecord& call = self_->call;
   PyObject* tensor = PyTuple_GET_ITEM(self_->saved, i);
-  if (!(thread_state.modes & kPackSaved)) {
+  if (!(thread_state.modes & kPackSaved) || !has_value(node_of(tensor))) {
     call.guards.push_back(value_of(tensor));
     return;
   }

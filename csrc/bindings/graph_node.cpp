@@ -52,8 +52,6 @@ bool is_tracked(const Node* node, std::uint32_t i) {
   return input && input->requires_grad();
 }
 
-bool has_value(const Node* node) { return node->is_inline() || node->as_array()->array.storage; }
-
 py::object value_of_node(Node* node) {
   if (!has_value(node)) {
     throw std::runtime_error(
@@ -218,6 +216,8 @@ py::object graph_node(Node* node) {
   extra.node_object = object.ptr();
   return object;
 }
+
+bool has_value(const Node* node) { return node->is_inline() || node->as_array()->array.storage; }
 
 PyObject* graph_node_or_none(Node* node) {
   if (node->is_leaf()) Py_RETURN_NONE;

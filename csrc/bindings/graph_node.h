@@ -13,6 +13,9 @@ py::object graph_node(Node* node);
 // The node that such an object stands for; null for other objects.
 Node* node_of_object(PyObject* object);
 
+// Whether anybody keeps the value of a node.
+bool has_value(const Node* node);
+
 // The dict that node.metadata gives, if there is one.
 PyObject* metadata_of(const Extra& extra);
 

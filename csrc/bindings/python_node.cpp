@@ -104,7 +104,8 @@ void add_autograd(py::module_& module) {
       [](const py::object& tensor) {
         if (!is_tensor(tensor.ptr())) throw TypeError("has_hooks() expects a tensor");
         const Extra* extra = node_of(tensor.ptr())->extra;
-        return extra && !(extra->hooks.empty() && extra->after_accumulation.empty());
+        if (!extra || !extra->hooks) return false;
+        return !(extra->hooks->on_gradient.empty() && extra->hooks->after_accumulation.empty());
       },
       py::arg("tensor"), "Whether hooks are registered on the tensor.");
   add_function_operations();

@@ -137,8 +137,7 @@ bool list_saved_tensor(PyObject* object, std::vector<PyObject*>& objects) {
 }
 
 py::object packed_tensor(PyObject* tensor) {
-  return py::cast(
-      std::make_unique<SavedTensor>(py::reinterpret_borrow<py::object>(tensor)));
+  return py::cast(std::make_unique<SavedTensor>(py::reinterpret_borrow<py::object>(tensor)));
 }
 
 py::object unpacked_tensor(PyObject* object) {

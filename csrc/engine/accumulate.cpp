@@ -57,7 +57,7 @@ Value sum_of(const Value& a, const Value& b) {
 Value accumulated(Value a, const Value& b) {
   static const Operation& add = operation("add");
   const bool fits = a.shape() == b.shape() && a.dtype() == b.dtype() && are_alike(a, b);
-  if (!fits || thread_state.error_mode != 0) return sum_of(a, b);  // which can raise
+  if (!fits || (thread_state.modes & kRaiseAny) != 0) return sum_of(a, b);  // which can raise
   const bool recorded = thread_state.grad_enabled && (a.requires_grad() || b.requires_grad());
   // What nothing has saved, not even what made it, may be written over.
   const auto memory_of = [&](const Value& value) {

@@ -9,8 +9,8 @@
 
 namespace wengert {
 
-// Node::marks: of a node that depends on the inputs of the forward under way. Passes mark only nodes
-// that require grad, and those are never among them.
+// Node::marks: of a node that depends on the inputs of the forward under way. Passes mark only
+// nodes that require grad, and those are never among them.
 inline constexpr unsigned kDerived = 128;
 
 // Counted references to nodes, which do not keep their elements.
@@ -64,7 +64,8 @@ class ForwardLog {
     if (depends(value)) add(target);
   }
   bool depends(const Node* node) const {
-    return (node->marks & kDerived) != 0 || ((along_tangents_ || node->requires_grad()) && is_input(node));
+    return (node->marks & kDerived) != 0 ||
+           ((along_tangents_ || node->requires_grad()) && is_input(node));
   }
   // A result that depends on the inputs for sure.
   void add(Node* node);

@@ -1,5 +1,5 @@
-// What a thread has switched on: gradient recording, floating-point errors, anomaly detection, a log
-// of a forward.
+// What a thread has switched on: gradient recording, floating-point errors, anomaly detection, a
+// log of a forward.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@ enum Mode : std::uint8_t {
   kRaiseOverflow = 2,
   kRaiseInvalid = 4,
   kRaiseAny = 7,
-  kAnomaly = 8,    // nodes keep the line of user code that made them; backward explains errors
-  kCheckNan = 16,  // a NaN in a gradient is an error
+  kAnomaly = 8,     // nodes keep the line of user code that made them; backward explains errors
+  kCheckNan = 16,   // a NaN in a gradient is an error
   kPackSaved = 32,  // saved-tensor hooks get what operations save
   kInForward = 64   // of a Function: there is a forward log
 };

@@ -111,7 +111,7 @@ Array put(const Array& values, int first_axis, const std::vector<Array>& indices
 bool add_slice(Node* node, const Value& grad, Value& gathered) {
   static const Operation& op = operation("add_slice");
   const auto& [view, shape] = attributes_of<ViewAttributes>(node->extra->attributes.get());
-  if (thread_state.error_mode != 0) return false;  // a sum of its own can raise
+  if ((thread_state.modes & kRaiseAny) != 0) return false;  // a sum of its own can raise
   if (!are_alike(gathered, grad) || gathered.dtype() != grad.dtype()) return false;
   if (!(gathered.shape() == shape) || !(grad.shape() == node->as_array()->array.shape))
     return false;
