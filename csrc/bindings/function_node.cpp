@@ -190,14 +190,12 @@ void output_backward(Node* node, const Value& grad, Gradients& grads) {
 
 const Operation* add_record(const char* name, const char* doc, int arity,
                             void (*backward)(Node*, const Value&, Gradients&)) {
-  Operation record;
-  record.name = name;
-  record.doc = doc;
-  record.is_public = false;
-  record.arity = arity;
-  record.backward = backward;
-  record.is_opaque = true;
-  return &add_operation(std::move(record));
+  return &add_operation(Operation{.name = name,
+                                  .doc = doc,
+                                  .is_public = false,
+                                  .arity = arity,
+                                  .backward = backward,
+                                  .is_opaque = true});
 }
 
 }  // namespace

@@ -74,14 +74,12 @@ Array one_by_one(const Operation& operation, const BatchInputs& inputs,
 
 void add_batch_operation(const char* name, const char* doc, const Operation** place, bool is_opaque,
                          void (*backward)(Node*, const Value&, Gradients&)) {
-  Operation record;
-  record.name = name;
-  record.doc = doc;
-  record.is_public = false;
-  record.arity = 1;
-  record.is_opaque = is_opaque;
-  record.backward = backward;
-  *place = &add_operation(std::move(record));
+  *place = &add_operation(Operation{.name = name,
+                                    .doc = doc,
+                                    .is_public = false,
+                                    .arity = 1,
+                                    .backward = backward,
+                                    .is_opaque = is_opaque});
 }
 
 }  // namespace

@@ -15,16 +15,14 @@ Operation linear(const char* name, const char* doc,
                  Array (*forward)(const Inputs&, const Attributes*),
                  void (*backward)(Node*, const Value&, Gradients&),
                  Array (*batched)(const BatchInputs&, const Attributes*)) {
-  Operation record;
-  record.name = name;
-  record.doc = doc;
-  record.is_public = false;
-  record.is_linear = true;
-  record.arity = 1;
-  record.forward = forward;
-  record.backward = backward;
-  record.batched = batched;
-  return record;
+  return Operation{.name = name,
+                   .doc = doc,
+                   .is_public = false,
+                   .is_linear = true,
+                   .arity = 1,
+                   .forward = forward,
+                   .backward = backward,
+                   .batched = batched};
 }
 
 const Dims& input_shape(Node* node) { return shape_of(node->inputs[0].node); }

@@ -60,12 +60,12 @@ struct NodeTag {
 };
 
 struct Operation {
-  std::string name;
-  std::string doc;
-  std::string numpy;  // NumPy's name for it, where it has one
-  std::vector<std::string> aliases;
-  std::string symbol;                             // the operator, where there is one
-  std::vector<std::pair<double, double>> domain;  // of each input, for samples
+  std::string name = {};
+  std::string doc = {};
+  std::string numpy = {};  // NumPy's name for it, where it has one
+  std::vector<std::string> aliases = {};
+  std::string symbol = {};                             // the operator, where there is one
+  std::vector<std::pair<double, double>> domain = {};  // of each input, for samples
   bool is_public = true;
   bool is_linear = false;     // its forward mode is itself
   bool counts_bools = false;  // two bools are computed as int64
@@ -77,9 +77,9 @@ struct Operation {
   double (*scalar1)(double) = nullptr;
   double (*scalar2)(double, double) = nullptr;
   std::array<Loop, kDTypes> loops{};  // null: not for this dtype
-  Derivative derivatives[2];
+  Derivative derivatives[2] = {};
   std::uint16_t saves[4] = {};  // flags, by which of the two inputs require grad
-  NodeTag scalar_tags[4];       // the same for recorded scalars, complete
+  NodeTag scalar_tags[4] = {};  // the same for recorded scalars, complete
   void (*scalar_backward)(Node* node, double g) = nullptr;
   // Refuses inputs by their values; called for integers only, a number being an array without axes.
   void (*check)(const Operation& operation, const Array& x, const Array& y) = nullptr;

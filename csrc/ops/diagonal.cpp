@@ -15,6 +15,12 @@ struct DiagonalAttributes : Attributes {
   DiagonalAttributes(Dims s, std::int64_t o, int a, int b)
       : shape(std::move(s)), offset(o), axis1(a), axis2(b) {}
 
+  DiagonalAttributes in_batch(std::int64_t size) const {
+    Dims larger = shape;
+    larger.insert(0, size);
+    return {larger, offset, axis1 + 1, axis2 + 1};
+  }
+
   Array of(const Array& x) const {
     const std::int64_t rows = x.shape[axis1] - std::max<std::int64_t>(-offset, 0);
     const std::int64_t columns = x.shape[axis2] - std::max<std::int64_t>(offset, 0);
@@ -42,25 +48,36 @@ Array diagonal_of(const Inputs& in, const Attributes* attributes) {
   return attributes_of(attributes).of(in[0].array());
 }
 
-Array with_diagonal(const Inputs& in, const Attributes* attributes) {
-  const DiagonalAttributes& a = attributes_of(attributes);
-  Array out = full(in[0].dtype(), a.shape, 0.0);
-  copy(a.of(out), in[0].array());
+Array embedded(const Array& diagonals, const DiagonalAttributes& a) {
+  Array out = full(diagonals.dtype, a.shape, 0.0);
+  copy(a.of(out), diagonals);
   return out;
+}
+
+Array with_diagonal(const Inputs& in, const Attributes* attributes) {
+  return embedded(in[0].array(), attributes_of(attributes));
+}
+
+Array diagonals_of_batch(const BatchInputs& in, const Attributes* attributes) {
+  return attributes_of(attributes).in_batch(in.size).of(in.arrays[0]);
+}
+
+Array with_diagonals_of_batch(const BatchInputs& in, const Attributes* attributes) {
+  return embedded(in.arrays[0], attributes_of(attributes).in_batch(in.size));
 }
 
 Operation linear(const char* name, const char* doc,
                  Array (*forward)(const Inputs&, const Attributes*),
+                 Array (*batched)(const BatchInputs&, const Attributes*),
                  void (*backward)(Node*, const Value&, Gradients&)) {
-  Operation record;
-  record.name = name;
-  record.doc = doc;
-  record.is_public = false;
-  record.is_linear = true;
-  record.arity = 1;
-  record.forward = forward;
-  record.backward = backward;
-  return record;
+  return Operation{.name = name,
+                   .doc = doc,
+                   .is_public = false,
+                   .is_linear = true,
+                   .arity = 1,
+                   .forward = forward,
+                   .backward = backward,
+                   .batched = batched};
 }
 
 Value diagonal(const Value& x, std::int64_t offset, std::int64_t axis1, std::int64_t axis2) {
@@ -82,13 +99,13 @@ Value diagonal(const Value& x, std::int64_t offset, std::int64_t axis1, std::int
 
 // The two operations are each other's adjoint.
 void register_diagonal() {
-  add_operation(linear("diagonal", "The diagonals of two axes.", diagonal_of,
+  add_operation(linear("diagonal", "The diagonals of two axes.", diagonal_of, diagonals_of_batch,
                        [](Node* node, const Value& g, Gradients& grads) {
                          static const Operation& op = operation("with_diagonal");
                          grads[0] = apply(op, {g}, node->extra->attributes);
                        }));
   add_operation(linear("with_diagonal", "Zeros but for the diagonals of two axes.", with_diagonal,
-                       [](Node* node, const Value& g, Gradients& grads) {
+                       with_diagonals_of_batch, [](Node* node, const Value& g, Gradients& grads) {
                          static const Operation& op = operation("diagonal");
                          grads[0] = apply(op, {g}, node->extra->attributes);
                        }));

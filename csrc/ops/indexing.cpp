@@ -51,17 +51,15 @@ struct Rule {
 
 Operation linear(const char* name, const char* doc, const Rule& rule,
                  void (*backward)(Node*, const Value&, Gradients&)) {
-  Operation record;
-  record.name = name;
-  record.doc = doc;
-  record.is_public = false;
-  record.is_linear = true;
-  record.arity = 1;
-  record.forward = rule.forward;
-  record.batched = rule.batched;
-  record.backward = backward;
-  record.backward_into = rule.backward_into;
-  return record;
+  return Operation{.name = name,
+                   .doc = doc,
+                   .is_public = false,
+                   .is_linear = true,
+                   .arity = 1,
+                   .forward = rule.forward,
+                   .backward = backward,
+                   .batched = rule.batched,
+                   .backward_into = rule.backward_into};
 }
 
 // An operation and its adjoint, each the other's backward, sharing attributes.

@@ -144,15 +144,13 @@ Operation reducing(const char* name, const char* doc,
                    Array (*forward)(const Inputs&, const Attributes*),
                    Array (*batched)(const BatchInputs&, const Attributes*),
                    void (*backward)(Node*, const Value&, Gradients&)) {
-  Operation record;
-  record.name = name;
-  record.doc = doc;
-  record.is_public = false;
-  record.arity = 1;
-  record.forward = forward;
-  record.backward = backward;
-  record.batched = batched;
-  return record;
+  return Operation{.name = name,
+                   .doc = doc,
+                   .is_public = false,
+                   .arity = 1,
+                   .forward = forward,
+                   .backward = backward,
+                   .batched = batched};
 }
 
 void register_operations_of_reduction() {

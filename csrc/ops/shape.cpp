@@ -24,13 +24,7 @@ Dims shape_of_input(const Node* node, std::uint32_t i) {
 }
 
 Operation structural(const char* name, const char* doc, int arity) {
-  Operation record;
-  record.name = name;
-  record.doc = doc;
-  record.is_public = false;
-  record.is_linear = true;
-  record.arity = arity;
-  return record;
+  return Operation{.name = name, .doc = doc, .is_public = false, .is_linear = true, .arity = arity};
 }
 
 Dims inverse(const Dims& axes) {
