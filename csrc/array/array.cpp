@@ -1,5 +1,6 @@
 #include "array/array.h"
 
+#include <cassert>
 #include <vector>
 
 namespace wengert {
@@ -90,6 +91,7 @@ void merge_axes(const Array& array, Dims* shape, Dims* strides) {
 }  // namespace
 
 Array reshaped_view(const Array& array, const Dims& shape) {
+  assert(shape.product() == array.size());
   if (array.size() == 0 || array.is_contiguous()) {
     return with_layout(array, shape, contiguous_strides(shape));
   }

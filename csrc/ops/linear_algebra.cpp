@@ -68,7 +68,7 @@ Array as_matrices(const Array& x, bool is_batch, bool is_column) {
 
 Array flat_rows(const Array& x) {
   const std::int64_t last = x.shape.back();
-  const Dims shape{last == 0 ? 0 : x.size() / last, last};
+  const Dims shape{Dims(x.shape.begin(), x.shape.end() - 1).product(), last};
   const Array view = reshaped_view(x, shape);
   return view.storage ? view : reshaped_view(contiguous(x), shape);
 }
