@@ -105,3 +105,37 @@ def test_views_cannot_be_detached_in_place():
     assert not y.requires_grad
     leaf = variable(2.0)
     assert not leaf.detach_().requires_grad
+
+
+@SHAPES
+def test_zero_grad_forgets_what_was_gathered(data):
+    x = variable(data)
+    x.zero_grad()  # nothing yet
+    assert x.grad is None
+    (x * 3).sum().backward()
+    x.zero_grad()
+    assert x.grad is None
+    (x * 5).sum().backward()
+    assert x.grad.tolist() == wg.full_like(x.detach(), 5.0).tolist()
+
+
+@SHAPES
+def test_zero_grad_in_place_is_seen_by_who_holds_the_gradient(data):
+    x = variable(data)
+    x.zero_grad(set_to_none=False)
+    assert x.grad is None
+    (x * 3).sum().backward()
+    grad = x.grad
+    x.zero_grad(set_to_none=False)
+    assert x.grad is grad
+    assert grad.tolist() == wg.zeros_like(x.detach()).tolist()
+
+
+@SHAPES
+def test_zero_grad_lets_go_of_a_recorded_gradient(data):
+    x = variable(data)
+    (x * x).sum().backward(create_graph=True)
+    assert x.grad.requires_grad
+    x.zero_grad(set_to_none=False)
+    assert not x.grad.requires_grad
+    assert x.grad.tolist() == wg.zeros_like(x.detach()).tolist()

@@ -12,6 +12,7 @@ import numpy as np
 from wengert import _core, autograd, interop
 from wengert._core import Tensor
 from wengert.autograd import _hook_order
+from wengert.grad_mode import no_grad
 
 
 def _backward(
@@ -49,6 +50,32 @@ def _register_post_accumulate_grad_hook(
 ) -> _core.HookHandle:
     """Call `hook` with this leaf after a pass has added to its `grad`."""
     return _core.register_hook(self, hook, True)
+
+
+def _zero_grad(self: Tensor, set_to_none: bool = True) -> None:
+    """Forget the gradient gathered so far, as PyTorch's optimisers do between steps.
+
+    Parameters
+    ----------
+    set_to_none : bool
+        Leave None (the default). If False, a gradient that is there becomes zeros in place, so
+        that whoever else holds it sees them; the graph of a recorded one is let go.
+
+    >>> import wengert as wg
+    >>> w = wg.tensor(3.0, requires_grad=True)
+    >>> for _ in range(2):
+    ...     w.zero_grad()
+    ...     (w * w).backward()
+    >>> w.grad
+    tensor(6.)
+    """
+    if set_to_none or self.grad is None:
+        self.grad = None
+        return
+    if self.grad.requires_grad:
+        self.grad = self.grad.detach()
+    with no_grad():
+        self.grad.zero_()
 
 
 def _repr(self: Tensor) -> str:
@@ -164,6 +191,7 @@ def _copy(self: Tensor) -> Tensor:
 
 _METHODS: dict[str, Any] = {
     "backward": _backward,
+    "zero_grad": _zero_grad,
     "register_hook": _register_hook,
     "register_post_accumulate_grad_hook": _register_post_accumulate_grad_hook,
     "to": _to,
