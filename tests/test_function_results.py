@@ -166,3 +166,43 @@ def test_what_needs_no_gradient_is_not_recorded(data):
     (total + product).sum().backward()
     assert constant.grad is None
     assert x.grad.tolist() == approx(1 + constant)
+
+
+class Discarding(wg.Function):
+    """Twice its input, with no gradient."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        return None
+
+
+@pytest.mark.parametrize("data", [2.0, [2.0]])
+def test_without_any_gradient_there_is_none(data):
+    x = wg.tensor(data, requires_grad=True)
+    w = wg.tensor(data, requires_grad=True)
+    Discarding.apply(wg.exp(x * w)).sum().backward()
+    assert x.grad is None
+    assert w.grad is None
+    (Discarding.apply(x * w) + x * 5).sum().backward()
+    assert x.grad.tolist() == wg.full_like(x.detach(), 5.0).tolist()
+    assert w.grad is None
+
+
+@pytest.mark.parametrize("data", [2.0, [2.0]])
+def test_a_gradient_of_zero_is_not_none(data):
+    x = wg.tensor(data, requires_grad=True)
+    (x * 0.0 + Discarding.apply(x)).sum().backward()
+    assert x.grad.tolist() == wg.zeros_like(x.detach()).tolist()
+
+
+@pytest.mark.parametrize("data", [2.0, [2.0]])
+def test_what_gets_no_gradient_counts_as_unused(data):
+    x = wg.tensor(data, requires_grad=True)
+    y = Discarding.apply(wg.sin(x)).sum()
+    assert wg.autograd.grad(y, x, allow_unused=True, retain_graph=True) == (None,)
+    with pytest.raises(RuntimeError, match="appears to not have been used in the graph"):
+        wg.autograd.grad(y, x)

@@ -18,13 +18,6 @@
 
 namespace wengert {
 
-// Note [Order of hooks]: nodes with hooks wait until nothing else is ready; then the one that got
-// its first hook last goes on. So of two branches the later one is called first, as in PyTorch,
-// where later operations come first; nodes without hooks need no number for that.
-inline bool has_earlier_hooks(const Node* a, const Node* b) {
-  return a->extra->hooks->order < b->extra->hooks->order;
-}
-
 template <class Scratch>
 class Pass : public RunningPass {
  public:
@@ -144,7 +137,7 @@ class Pass : public RunningPass {
 
   // Adds a gradient, of the shape of any consumer, to what the node has gathered.
   void deliver(Node* node, Value grad) {
-    if (!grad) return;
+    if (!grad) return lack(node);
     if (!batched_ && (grad->has(kWrapped) || (current_ && current_->has(kWrapped)))) [[unlikely]] {
       grad = leaving_batch(grad, current_, node);
     }
@@ -163,9 +156,21 @@ class Pass : public RunningPass {
     }
   }
 
+  // Of one of its uses the node gets no gradient.
+  void lack(const Node* node) {
+    if (!is_number(node)) return;
+    missing_.note(node);
+    by_numbers_ = false;
+  }
+
   Value take_slot(Node* node) {
     GradSlot& slot = scratch_.slot(node);
-    if (is_number(node)) return make_scalar(std::exchange(slot.number, 0.0));
+    if (is_number(node)) {
+      const double gathered = std::exchange(slot.number, 0.0);
+      const auto takes_part_ = [&](const Node* x) { return takes_part(x); };
+      const bool none = missing_.any() && missing_.is_all(node, request_.outputs, takes_part_);
+      return none ? Value() : make_scalar(gathered);
+    }
     return Value::adopt(std::exchange(slot.value, nullptr));
   }
 
@@ -207,7 +212,10 @@ class Pass : public RunningPass {
     if (node->is_leaf()) {
       finish_leaf(node, std::move(grad));
     } else if (goes_on(node)) {
-      if (grad) propagate(node, std::move(grad));
+      if (grad)
+        propagate(node, std::move(grad));
+      else
+        for_each_input(node, [&](Node* input) { lack(input); });
       for_each_input(node, [&](Node* input) { used(input); });
       if (!keep_) release_saved(node);
     }
@@ -331,13 +339,14 @@ class Pass : public RunningPass {
   // on.
   void propagate_rarely(Node* node, Value grad) {
     call_all(node, &Hooks::before_rule, grad);
-    if (!grad) return;
+    if (!grad) return for_each_input(node, [&](Node* input) { lack(input); });
     check_saved(node);
     Gradients grads = gradients_by_rule(node, grad);
     if (thread_state.modes & kCheckNan) refuse_nan(node, grads);
     call_all(node, &Hooks::after_rule, grads, grad);
     for (std::uint32_t i = 0; i < node->input_count; ++i) {
-      if (grads[i]) deliver(node->input(i), std::move(grads[i]));
+      Node* input = node->input(i);
+      if (input && takes_part(input)) deliver(input, std::move(grads[i]));
     }
   }
 
@@ -434,6 +443,7 @@ class Pass : public RunningPass {
   Gradients gradients_;
   std::vector<Node*> needed_;
   std::unordered_map<Node*, Value> results_;
+  MissingGradients missing_;
 };
 
 }  // namespace wengert

@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/backward.h"
 #include "engine/node.h"
 
 namespace wengert {
@@ -47,8 +48,49 @@ struct InTable {
   void forget_marks(Node*) {}
 };
 
+// Note [Missing gradients]: a number cannot say that nothing was added to it. So where a rule has
+// no gradient for a node that gathers a number, that is counted here, and compared with the uses of
+// the node in the whole graph when its turn comes.
+class MissingGradients {
+ public:
+  bool any() const { return !missed_.empty(); }
+  void note(const Node* node) { ++missed_[node]; }
+
+  // Whether no use of the node gave it a gradient. Counts the uses of all nodes the first time.
+  template <class TakesPart>
+  bool is_all(const Node* node, const std::vector<Value>& outputs, TakesPart takes_part) {
+    const auto missed = missed_.find(node);
+    if (missed == missed_.end()) return false;
+    if (uses_.empty()) count(outputs, takes_part);
+    return missed->second == uses_[node];
+  }
+
+ private:
+  template <class TakesPart>
+  void count(const std::vector<Value>& outputs, TakesPart takes_part) {
+    for (const Value& output : outputs) ++uses_[output.get()];
+    for (const Node* node : topological_order(outputs)) {
+      if (node->is_leaf() || !takes_part(node)) continue;
+      for (std::uint32_t i = 0; i < node->input_count; ++i) {
+        const Node* input = node->input(i);
+        if (input && takes_part(input)) ++uses_[input];
+      }
+    }
+  }
+
+  std::unordered_map<const Node*, std::uint32_t> missed_;
+  std::unordered_map<const Node*, std::uint32_t> uses_;
+};
+
 // The stack of the pass before, if it was not huge: most graphs are small, and allocating would be
 // a good part of walking them.
 inline std::vector<Node*> spare_stack;
+
+// Note [Order of hooks]: nodes with hooks wait until nothing else is ready; then the one that got
+// its first hook last goes on. So of two branches the later one is called first, as in PyTorch,
+// where later operations come first; nodes without hooks need no number for that.
+inline bool has_earlier_hooks(const Node* a, const Node* b) {
+  return a->extra->hooks->order < b->extra->hooks->order;
+}
 
 }  // namespace wengert
