@@ -93,23 +93,26 @@ inline void take_apart(Node* node) {
   drain();
 }
 
-// A recorded scalar of one or two scalars, with nothing unusual about it.
-inline bool is_simple(const Node* node) {
-  if ((node->flags & (kInline | kManyInputs)) != kInline || node->is_leaf() || node->extra)
-    return false;
-  if (!node->has(kNumber0) && !node->inputs[0].node->is_inline()) return false;
-  return node->input_count < 2 || node->has(kNumber1) || node->inputs[1].node->is_inline();
+// Null where there is none, or it is a number.
+inline Node* scalar_input(const Node* node, int i) {
+  return node->has(static_cast<unsigned>(kNumber0) << i) ? nullptr : node->inputs[i].node;
 }
 
 }  // namespace
 
 // Note [Freeing]: a graph is a chain as often as not, so releasing must not recurse. Whoever drops
 // the last reference while a release is under way only adds to the list that is being worked off.
-// A simple node is released at once, which runs nobody else's code and only adds its inputs.
+// A recorded scalar of one or two scalars, with nothing unusual about it, is released at once: that
+// runs nobody else's code and only adds its inputs.
 void destroy(Node* node) {
-  if (!is_simple(node)) return take_apart_and_drain(node);
-  if (!node->has(kNumber0)) drop_later(node->inputs[0].node);
-  if (node->input_count > 1 && !node->has(kNumber1)) drop_later(node->inputs[1].node);
+  if ((node->flags & (kInline | kManyInputs)) != kInline || node->is_leaf() || node->extra)
+    return take_apart_and_drain(node);
+  Node* first = scalar_input(node, 0);
+  Node* second = scalar_input(node, 1);
+  if ((first && !first->is_inline()) || (second && !second->is_inline()))
+    return take_apart_and_drain(node);
+  if (first) drop_later(first);
+  if (second) drop_later(second);
   detail::scalar_nodes.give_back(node);
   if (pending) drain();
 }
