@@ -162,7 +162,7 @@ std::size_t collect_cycles() {
 
 // Called by Python's own collector. Cycles through the graph go first: it cannot see them.
 void before_collection(const std::string& phase, const py::dict& info) {
-  if (phase == "start" && info["generation"].cast<int>() >= 2) collect_cycles();
+  if (phase == "start" && info["generation"].cast<int>() >= 2) looked(collect_cycles());
 }
 
 }  // namespace

@@ -39,6 +39,11 @@ void forget_suspect(Node* node) {
 
 std::vector<Node*> suspects() { return {registry().begin(), registry().end()}; }
 
+void looked(std::size_t objects) {
+  added = 0;
+  looked_at = objects;
+}
+
 void set_cycle_collector(std::size_t (*collect)()) { collector = collect; }
 
 }  // namespace wengert

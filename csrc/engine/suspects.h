@@ -18,5 +18,7 @@ std::vector<Node*> suspects();
 // Looks for cycles, and returns how many objects it looked at. Called by add_suspect() so seldom
 // that it costs a constant time for each suspect.
 void set_cycle_collector(std::size_t (*collect)());
+// Says that somebody else has looked, at so many objects.
+void looked(std::size_t objects);
 
 }  // namespace wengert

@@ -111,8 +111,7 @@ bool add_slice(Node* node, const Value& grad, Value& gathered) {
   const auto& [view, shape] = attributes_of<ViewAttributes>(node->extra->attributes.get());
   if ((thread_state.modes & kRaiseAny) != 0) return false;  // a sum of its own can raise
   if (!are_alike(gathered, grad) || gathered.dtype() != grad.dtype()) return false;
-  if (!(gathered.shape() == shape) || !(grad.shape() == node->as_array()->array.shape))
-    return false;
+  if (!(gathered.shape() == shape) || !(grad.shape() == shape_of(node))) return false;
   const bool recorded =
       thread_state.grad_enabled && (gathered.requires_grad() || grad.requires_grad());
   Array* target = own_elements(gathered);
