@@ -167,8 +167,8 @@ class Pass : public RunningPass {
     GradSlot& slot = scratch_.slot(node);
     if (is_number(node)) {
       const double gathered = std::exchange(slot.number, 0.0);
-      const auto takes_part_ = [&](const Node* x) { return takes_part(x); };
-      const bool none = missing_.any() && missing_.is_all(node, request_.outputs, takes_part_);
+      const auto is_part = [&](const Node* x) { return takes_part(x); };
+      const bool none = missing_.any() && missing_.is_all(node, request_.outputs, is_part);
       return none ? Value() : make_scalar(gathered);
     }
     return Value::adopt(std::exchange(slot.value, nullptr));

@@ -64,11 +64,6 @@ struct LayoutRegion : RegionAttributes {
   }
 };
 
-Dims shape_of_input(const Node* node, std::uint32_t i) {
-  const Node* input = node->input(i);
-  return input->is_inline() ? Dims() : input->as_array()->array.shape;
-}
-
 const RegionAttributes& region_of(const Attributes* attributes) {
   return *static_cast<const RegionAttributes*>(attributes);
 }
@@ -137,7 +132,7 @@ void register_region() {
                   {region_of(attributes).places(shape)});
   };
   view.backward = [](Node* node, const Value& g, Gradients& grads) {
-    const Dims shape = shape_of_input(node, 0);
+    const Dims shape = shape_of(node->input(0));
     grads[0] = put_flat(g, region_of(node->extra->attributes.get()).places(shape), shape);
   };
   add_operation(std::move(view));

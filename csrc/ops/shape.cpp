@@ -18,11 +18,6 @@ Dims attribute_dims(const Attributes* attributes) {
   return static_cast<const ShapeAttributes*>(attributes)->shape;
 }
 
-Dims shape_of_input(const Node* node, std::uint32_t i) {
-  const Node* input = node->input(i);
-  return input->is_inline() ? Dims() : input->as_array()->array.shape;
-}
-
 Operation structural(const char* name, const char* doc, int arity) {
   return Operation{.name = name, .doc = doc, .is_public = false, .is_linear = true, .arity = arity};
 }
@@ -76,7 +71,7 @@ void concat_backward(Node* node, const Value& g, Gradients& grads) {
   const int axis = axis_of(node->extra->attributes.get());
   std::int64_t at = 0;
   for (std::uint32_t i = 0; i < node->input_count; ++i) {
-    const std::int64_t length = shape_of_input(node, i)[axis];
+    const std::int64_t length = shape_of(node->input(i))[axis];
     if (node->input(i)->requires_grad()) grads[i] = slice(g, axis, at, length);
     at += length;
   }
@@ -93,7 +88,7 @@ void register_view_operations() {
     return reshaped(in.arrays[0], with_first(in.size, attribute_dims(a)));
   };
   reshape_op.backward = [](Node* node, const Value& g, Gradients& grads) {
-    grads[0] = reshape(g, shape_of_input(node, 0));
+    grads[0] = reshape(g, shape_of(node->input(0)));
   };
   add_operation(std::move(reshape_op));
 
