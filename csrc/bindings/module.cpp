@@ -192,7 +192,7 @@ void add_debugging(py::module_& module) {
       "release_cached_memory",
       [] {
         release_cached_storage();
-        SlabPool::release_retired();
+        Slabs::release_retired();
       },
       "Gives memory kept for reuse back to the system.");
 }

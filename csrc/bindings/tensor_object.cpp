@@ -14,8 +14,7 @@ namespace wengert::bindings {
 
 PyTypeObject* tensor_type = nullptr;
 
-constinit SlabPool detail::handles(
-    (detail::kCollectorWords * sizeof(std::uintptr_t) + sizeof(TensorObject) + 63) / 64 * 64);
+constinit SlabPool<detail::kHandleBytes> detail::handles;
 
 PyObject* detail::new_python_handle() {
   auto* handle = PyObject_GC_New(TensorObject, tensor_type);
@@ -38,7 +37,7 @@ void forget_view(TensorObject* self) {
   delete view;
 }
 
-void give_back_handle(PyObject* object) {
+[[gnu::always_inline]] inline void give_back_handle(PyObject* object) {
   detail::handles.give_back(reinterpret_cast<std::uintptr_t*>(object) - detail::kCollectorWords);
 }
 

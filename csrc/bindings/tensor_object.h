@@ -53,7 +53,9 @@ inline Value value_of(PyObject* object) { return Value(node_of(object)); }
 
 namespace detail {
 inline constexpr std::size_t kCollectorWords = 2;
-extern constinit SlabPool handles;
+inline constexpr std::size_t kHandleBytes =
+    (kCollectorWords * sizeof(std::uintptr_t) + sizeof(TensorObject) + 63) / 64 * 64;
+extern constinit SlabPool<kHandleBytes> handles;
 PyObject* new_python_handle();
 
 #if WENGERT_POOLED_HANDLES

@@ -8,11 +8,11 @@ namespace wengert {
 Extra::Extra() = default;
 Extra::~Extra() = default;
 
-constinit SlabPool detail::scalar_nodes(sizeof(Node));
+constinit SlabPool<sizeof(Node)> detail::scalar_nodes;
 
 namespace {
 
-constinit SlabPool array_nodes((sizeof(ArrayNode) + 63) / 64 * 64);
+constinit SlabPool<(sizeof(ArrayNode) + 63) / 64 * 64> array_nodes;
 
 Node* pending = nullptr;  // nodes without references that are still to be taken apart
 bool draining = false;
@@ -22,8 +22,16 @@ inline void later(Node* node) {
   pending = node;
 }
 
+// Gives up a reference; whether it was the last one. The count of a node that goes is not written:
+// on a large graph each line of memory that need not be written back counts.
+inline bool was_last(Node* node) {
+  if (node->references == 1) return true;
+  --node->references;
+  return false;
+}
+
 inline void drop_later(Node* node) {
-  if (--node->references == 0) later(node);
+  if (was_last(node)) later(node);
 }
 
 inline void release_input(Node* node, unsigned i, Node* input) {
@@ -76,45 +84,60 @@ inline void take_apart(Node* node) {
   }
 }
 
+// Whether a node is a scalar, of scalars and numbers, with nothing unusual about it.
+inline bool is_plain(const Node* node) {
+  if ((node->flags & (kInline | kManyInputs)) != kInline || node->extra) return false;
+  if (node->is_leaf()) return node->inputs[0].node == nullptr;  // else its gradient
+  const Node* first = node->first_input();
+  const Node* second = node->second_input();
+  return (!first || first->is_inline()) && (!second || second->is_inline());
+}
+
+// Returns one of the inputs that go with it; the other one, if it goes too, is pending.
+inline Node* release_plain(Node* node) {
+  const bool is_leaf = node->is_leaf();
+  Node* first = is_leaf ? nullptr : node->first_input();
+  Node* second = is_leaf ? nullptr : node->second_input();
+  detail::scalar_nodes.give_back_in_turn(node);
+  Node* next = first && was_last(first) ? first : nullptr;
+  if (!second || !was_last(second)) return next;
+  if (next) later(next);
+  return second;
+}
+
 // Not inlined: destroy() is short without it, and most nodes leave nothing behind to drain.
-[[gnu::noinline]] void drain() {
-  if (draining) return;
+[[gnu::noinline]] void drain_from(Node* node) {
+  if (draining) return later(node);
   draining = true;
-  while (pending) {
-    Node* next = pending;
-    pending = next->grad.next;
-    take_apart(next);
+  while (node) {
+    if (is_plain(node)) {
+      node = release_plain(node);
+    } else {
+      take_apart(node);
+      node = nullptr;
+    }
+    if (node || !pending) continue;
+    node = pending;
+    pending = node->grad.next;
   }
   draining = false;
-}
-
-[[gnu::noinline]] void take_apart_and_drain(Node* node) {
-  later(node);
-  drain();
-}
-
-// Null where there is none, or it is a number.
-inline Node* scalar_input(const Node* node, int i) {
-  return node->has(static_cast<unsigned>(kNumber0) << i) ? nullptr : node->inputs[i].node;
 }
 
 }  // namespace
 
 // Note [Freeing]: a graph is a chain as often as not, so releasing must not recurse. Whoever drops
 // the last reference while a release is under way only adds to the list that is being worked off.
-// A recorded scalar of one or two scalars, with nothing unusual about it, is released at once: that
-// runs nobody else's code and only adds its inputs.
+// A scalar whose inputs stay, as those of most temporaries do, is released here and now.
 void destroy(Node* node) {
-  if ((node->flags & (kInline | kManyInputs)) != kInline || node->is_leaf() || node->extra)
-    return take_apart_and_drain(node);
-  Node* first = scalar_input(node, 0);
-  Node* second = scalar_input(node, 1);
-  if ((first && !first->is_inline()) || (second && !second->is_inline()))
-    return take_apart_and_drain(node);
-  if (first) drop_later(first);
-  if (second) drop_later(second);
+  if (!is_plain(node) || node->is_leaf()) return drain_from(node);
+  Node* first = node->first_input();
+  Node* second = node->second_input();
+  if ((first && first->references == 1) || (second && second->references == 1) || first == second) {
+    return drain_from(node);
+  }
+  if (first) --first->references;
+  if (second) --second->references;
   detail::scalar_nodes.give_back(node);
-  if (pending) drain();
 }
 
 Value make_array(Array array) {

@@ -81,6 +81,9 @@ struct Node {
     if (has(kManyInputs)) return inputs[0].list[i];
     return has(kNumber0 << i) ? nullptr : inputs[i].node;
   }
+  // The same for recorded nodes that have no list of inputs; also null where there is no such input.
+  Node* first_input() const { return has(kNumber0) ? nullptr : inputs[0].node; }
+  Node* second_input() const { return has(kNumber1) ? nullptr : inputs[1].node; }
 };
 static_assert(sizeof(Node) == 64);
 
@@ -245,7 +248,7 @@ inline Extra& extra_of(Node* node) {
 }
 
 namespace detail {
-extern constinit SlabPool scalar_nodes;
+extern constinit SlabPool<sizeof(Node)> scalar_nodes;
 
 // A leaf with one reference. All 64 bytes are written at once: what is zero now stays so for most
 // nodes.

@@ -14,6 +14,7 @@
 #include "engine/broadcast.h"
 #include "engine/packed.h"
 #include "engine/saved.h"
+#include "engine/scalar_walk.h"
 #include "engine/scratch.h"
 
 namespace wengert {
@@ -28,7 +29,7 @@ class Pass : public RunningPass {
         values_(request.create_graph || batched_),
         keep_(request.retain_graph || values_),
         watches_((thread_state.modes & kAnomaly) != 0),
-        by_numbers_(!values_ && !watches_),
+        by_numbers_(Scratch::kInNodes && !values_ && !watches_ && !request.has_inputs),
         ready_(std::move(spare_stack)) {
     ready_.clear();
   }
@@ -52,7 +53,8 @@ class Pass : public RunningPass {
       while (!ready_.empty()) {
         Node* node = ready_.back();
         ready_.pop_back();
-        process(node);
+        if (by_numbers_) node = walk_scalars(node, ready_, keep_, current_);
+        if (node) process(node);
       }
     } while (process_hooked());
     if (batched_ && !request_.retain_graph && !request_.create_graph) release_all();
@@ -94,31 +96,50 @@ class Pass : public RunningPass {
     }
   }
 
-  void visit(Node* node) {
-    if (scratch_.uses(node)++ == 0) {
-      scratch_.begin(node);
-      ready_.push_back(node);
+  void count_uses() {
+    for (const Value& output : request_.outputs) {
+      if (!takes_part(output.get())) continue;
+      Node* node = visit(output.get());
+      while (node) {
+        node = visit_inputs(node);
+        if (node || ready_.empty()) continue;
+        node = ready_.back();
+        ready_.pop_back();
+      }
     }
   }
 
-  void count_uses() {
-    for (const Value& output : request_.outputs) {
-      if (takes_part(output.get())) visit(output.get());
-    }
-    while (!ready_.empty()) {
-      Node* node = ready_.back();
-      ready_.pop_back();
-      for_each_input(node, [&](Node* input) { visit(input); });
-    }
+  // Counts a use. Returns the node if it has inputs to be visited now.
+  Node* visit(Node* node) {
+    if (scratch_.uses(node)++ != 0) return nullptr;
+    scratch_.begin(node);
+    return node->is_leaf() ? nullptr : node;
+  }
+
+  // Returns one to go on with; others wait.
+  Node* visit_inputs(Node* node) {
+    Node* next = nullptr;
+    for_each_input(node, [&](Node* input) {
+      Node* visited = visit(input);
+      if (!visited) return;
+      if (next) ready_.push_back(next);
+      next = visited;
+    });
+    return next;
   }
 
   template <class F>
   void for_each_input(Node* node, F f) {
     if (node->is_leaf()) return;
-    for (std::uint32_t i = 0, n = node->input_count; i < n; ++i) {
-      Node* input = node->input(i);
+    const auto each = [&](Node* input) {
       if (input && takes_part(input)) f(input);
+    };
+    if (!node->has(kManyInputs)) {
+      each(node->first_input());
+      each(node->second_input());
+      return;
     }
+    for (std::uint32_t i = 0, n = node->input_count; i < n; ++i) each(node->inputs[0].list[i]);
   }
 
   // A pass to chosen inputs ends there, and frees nothing beyond.
@@ -176,10 +197,6 @@ class Pass : public RunningPass {
 
   void process(Node* node) {
     current_ = node;
-    constexpr unsigned kRare = kHooked | kRetainsGrad | kCaptured | kPacked;
-    if constexpr (Scratch::kInNodes) {
-      if (node->is_inline() && !node->has(kRare) && by_numbers_ && fast(node)) return;
-    }
     if (node->has(kHooked) && !node->is_leaf()) {
       waiting_.push_back(node);
       std::push_heap(waiting_.begin(), waiting_.end(), has_earlier_hooks);
@@ -219,33 +236,6 @@ class Pass : public RunningPass {
       for_each_input(node, [&](Node* input) { used(input); });
       if (!keep_) release_saved(node);
     }
-  }
-
-  // Inline nodes by the numbers, without a call through anything but the operation's own rule.
-  bool fast(Node* node) {
-    if (node->is_leaf()) {
-      if (request_.has_inputs || node->inputs[0].node) return false;
-      node->inputs[1].number += node->grad.number;
-      node->set(kHasGrad);
-      current_ = nullptr;
-      return true;
-    }
-    const auto rule = scalar_backward_table[node->operation];
-    if (!rule || request_.has_inputs) return false;
-    for (std::uint32_t i = 0; i < node->input_count; ++i) {
-      const Node* input = node->has(kNumber0 << i) ? nullptr : node->inputs[i].node;
-      if (input && !input->is_inline()) return false;
-    }
-    if (node->has(kAnySaved)) {
-      if (node->has(kFreed) || versions_of_scalars(node) != node->saved_versions) check_saved(node);
-      if (!keep_) node->set(kFreed);
-    }
-    rule(node, node->grad.number);
-    for (std::uint32_t i = 0; i < node->input_count; ++i) {
-      if (input_requires_grad(node, i)) used(node->inputs[i].node);
-    }
-    current_ = nullptr;
-    return true;
   }
 
   // Hooks may remove themselves and others: those of a step that has begun still run.
@@ -436,7 +426,7 @@ class Pass : public RunningPass {
   bool values_;   // gradients of inline nodes are gathered as values
   bool keep_;
   bool watches_;     // anomaly detection is on
-  bool by_numbers_;  // scalar nodes may go the fast way
+  bool by_numbers_;  // scalar nodes may go the fast way: see Note [Scalar walk]
   Node* current_ = nullptr;
   std::vector<Node*> ready_;
   std::vector<Node*> waiting_;  // a heap by has_earlier_hooks

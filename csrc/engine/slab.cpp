@@ -92,9 +92,9 @@ RetiredSlabs& retired() {
 
 }  // namespace
 
-constinit SlabPool::Slab SlabPool::full{.carved = SlabPool::kSlabBytes};
+constinit Slabs::Slab Slabs::full{.carved = Slabs::kSlabBytes};
 
-SlabPool::Slab* SlabPool::new_slab() {
+Slabs::Slab* Slabs::new_slab() {
   // The first slab stays on small pages: a program with few nodes should not pay for 2 MiB.
   void* memory = retired().take();
   if (!memory) memory = map_slab(kSlabBytes, newest_ != nullptr);
@@ -105,13 +105,13 @@ SlabPool::Slab* SlabPool::new_slab() {
   return slab;
 }
 
-void SlabPool::delete_slab(Slab* slab) {
+void Slabs::delete_slab(Slab* slab) {
   if (slab->older) slab->older->newer = slab->newer;
   (slab->newer ? slab->newer->older : newest_) = slab->older;
   retired().put(slab, kSlabBytes);
 }
 
-void* SlabPool::take_from_another() {
+void Slabs::make_room() {
   Slab* next = with_room_;
   if (next) {
     unlink(next);
@@ -124,10 +124,9 @@ void* SlabPool::take_from_another() {
     current_->live -= kUnlisted;
   }
   current_ = next;
-  return take_from(next);
 }
 
-void SlabPool::became_available(Slab* slab) {
+void Slabs::became_available(Slab* slab) {
   if (!slab->listed) slab->live += kUnlisted;
   if (slab->live == 0) {
     slab->free = nullptr;
@@ -147,25 +146,25 @@ void SlabPool::became_available(Slab* slab) {
   }
 }
 
-void SlabPool::link(Slab* slab) {
+void Slabs::link(Slab* slab) {
   slab->previous = nullptr;
   slab->next = with_room_;
   if (with_room_) with_room_->previous = slab;
   with_room_ = slab;
 }
 
-void SlabPool::unlink(Slab* slab) {
+void Slabs::unlink(Slab* slab) {
   if (slab->previous) slab->previous->next = slab->next;
   if (slab->next) slab->next->previous = slab->previous;
   if (with_room_ == slab) with_room_ = slab->next;
   slab->next = slab->previous = nullptr;
 }
 
-void SlabPool::release_retired() {
+void Slabs::release_retired() {
   while (void* slab = retired().take()) unmap(slab, kSlabBytes);
 }
 
-std::int64_t SlabPool::live() const {
+std::int64_t Slabs::live() const {
 #ifdef __SANITIZE_ADDRESS__
   return live_;
 #else

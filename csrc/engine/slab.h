@@ -7,47 +7,15 @@
 
 namespace wengert {
 
-// Hands out blocks of one size from slabs of 2 MiB. Note [Slabs]: recording a large graph is
-// bound by first touches of memory, so slabs are aligned and asked to be huge pages; a slab that
-// empties is bump-allocated from its start again, which keeps neighbours in a graph neighbours in
-// memory; empty slabs beyond a small cache are for the system to take. Only under the GIL.
-//
-// Constant-initialised and never destroyed, so that a pool can be a plain global: no guard to test
-// at each use, and nodes may outlive statics.
-class SlabPool {
+// The slabs of a pool. Note [Slabs]: recording a large graph is bound by first touches of memory, so
+// slabs are of 2 MiB, aligned, and asked to be huge pages; a slab that empties is bump-allocated
+// from its start again, which keeps neighbours in a graph neighbours in memory; empty slabs beyond a
+// small cache are for the system to take. Only under the GIL.
+class Slabs {
  public:
-  explicit constexpr SlabPool(std::size_t block_size) : size_(block_size) {}
-  SlabPool(const SlabPool&) = delete;
-  SlabPool& operator=(const SlabPool&) = delete;
-
-  [[gnu::always_inline]] void* take() {
-#ifdef __SANITIZE_ADDRESS__
-    ++live_;
-    return ::operator new(size_, std::align_val_t{64});  // so that use after free is seen
-#endif
-    if (void* block = take_from(current_)) return block;
-    return take_from_another();
-  }
-
-  // The same without a call, hence null where a slab has to be found or made first.
-  [[gnu::always_inline]] void* take_if_ready() {
-#ifdef __SANITIZE_ADDRESS__
-    return nullptr;
-#endif
-    return take_from(current_);
-  }
-
-  void give_back(void* pointer) {
-#ifdef __SANITIZE_ADDRESS__
-    --live_;
-    return ::operator delete(pointer, std::align_val_t{64});
-#endif
-    auto* block = static_cast<Block*>(pointer);
-    Slab* slab = slab_of(pointer);
-    block->next = slab->free;
-    slab->free = block;
-    if (--slab->live <= 0) became_available(slab);
-  }
+  constexpr Slabs() = default;
+  Slabs(const Slabs&) = delete;
+  Slabs& operator=(const Slabs&) = delete;
 
   // Gives slabs that the system may take (Note [Retired slabs]) to it at once.
   static void release_retired();
@@ -55,7 +23,7 @@ class SlabPool {
   // How many blocks are taken. Walks over the slabs: the hot paths keep no count of their own.
   std::int64_t live() const;
 
- private:
+ protected:
   static constexpr std::size_t kSlabBytes = std::size_t{2} << 20;
   static constexpr std::size_t kHeader = 64;  // a Slab, before its blocks
   static constexpr int kCachedEmpty = 64;     // beyond them, see Note [Retired slabs]
@@ -80,36 +48,103 @@ class SlabPool {
 
   static Slab full;  // what is current before the first slab
 
+  static std::size_t place_of(void* pointer) {  // within its slab
+    return reinterpret_cast<std::uintptr_t>(pointer) & (kSlabBytes - 1);
+  }
   static Slab* slab_of(void* pointer) {
-    return reinterpret_cast<Slab*>(reinterpret_cast<std::uintptr_t>(pointer) & ~(kSlabBytes - 1));
+    return reinterpret_cast<Slab*>(static_cast<char*>(pointer) - place_of(pointer));
   }
-  // Null if the slab is full.
-  [[gnu::always_inline]] void* take_from(Slab* slab) const {
-    if (Block* block = slab->free) {
-      slab->free = block->next;
-      ++slab->live;
-      return block;
-    }
-    if (slab->carved + size_ > kSlabBytes) return nullptr;
-    char* block = reinterpret_cast<char*>(slab) + slab->carved;
-    slab->carved += size_;
-    ++slab->live;
-    return block;
-  }
-  void* take_from_another();
+  void make_room();  // in the current slab, by making another one current
   void became_available(Slab* slab);
+
+  Slab* current_ = &full;
+#ifdef __SANITIZE_ADDRESS__
+  std::int64_t live_ = 0;
+#endif
+
+ private:
   void link(Slab* slab);
   void unlink(Slab* slab);
   Slab* new_slab();
   void delete_slab(Slab* slab);
 
-  std::size_t size_;
-  Slab* current_ = &full;
   Slab* with_room_ = nullptr;  // doubly linked; partly used ones and cached empty ones
   Slab* newest_ = nullptr;
   int empty_ = 0;  // of those with room
+};
+
+// Hands out blocks of one size from its slabs.
+//
+// Constant-initialised and never destroyed, so that a pool can be a plain global: no guard to test
+// at each use, and nodes may outlive statics.
+template <std::size_t kSize>
+class SlabPool : public Slabs {
+ public:
+  [[gnu::always_inline]] void* take() {
 #ifdef __SANITIZE_ADDRESS__
-  std::int64_t live_ = 0;
+    ++live_;
+    return ::operator new(kSize, std::align_val_t{64});  // so that use after free is seen
+#endif
+    if (void* block = take_if_ready()) return block;
+    make_room();
+    return take_if_ready();
+  }
+
+  // The same without a call, hence null where a slab has to be found or made first.
+  [[gnu::always_inline]] void* take_if_ready() {
+#ifdef __SANITIZE_ADDRESS__
+    return nullptr;
+#endif
+    Slab* slab = current_;
+    if (Block* block = slab->free) {
+      slab->free = block->next;
+      ++slab->live;
+      return block;
+    }
+    if (slab->carved + kSize > kSlabBytes) return nullptr;
+    char* block = reinterpret_cast<char*>(slab) + slab->carved;
+    slab->carved += kSize;
+    ++slab->live;
+    return block;
+  }
+
+  [[gnu::always_inline]] void give_back(void* pointer) {
+#ifdef __SANITIZE_ADDRESS__
+    return release(pointer);
+#endif
+    Slab* slab = slab_of(pointer);
+    link_free(slab, pointer);
+    if (--slab->live <= 0) became_available(slab);
+  }
+
+  // Note [Last in, first out]: of many blocks that are given back in a row, one that was carved last
+  // is uncarved, which does not touch it. So a large graph is released from its end without a link
+  // being written into each of its nodes, which would move every line of its memory a second time.
+  // Blocks that come and go alone are quicker taken from a list.
+  void give_back_in_turn(void* pointer) {
+#ifdef __SANITIZE_ADDRESS__
+    return release(pointer);
+#endif
+    Slab* slab = slab_of(pointer);
+    const std::size_t place = place_of(pointer);
+    if (place + kSize == slab->carved)
+      slab->carved = place;
+    else
+      link_free(slab, pointer);
+    if (--slab->live <= 0) became_available(slab);
+  }
+
+ private:
+  [[gnu::always_inline]] static void link_free(Slab* slab, void* pointer) {
+    auto* block = static_cast<Block*>(pointer);
+    block->next = slab->free;
+    slab->free = block;
+  }
+#ifdef __SANITIZE_ADDRESS__
+  void release(void* pointer) {
+    --live_;
+    ::operator delete(pointer, std::align_val_t{64});
+  }
 #endif
 };
 

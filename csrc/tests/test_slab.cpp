@@ -11,7 +11,7 @@ namespace {
 constexpr std::size_t kBlock = 64;
 constexpr std::size_t kBlocksPerSlab = (std::size_t{2} << 20) / kBlock - 1;
 
-std::vector<void*> take_many(SlabPool& pool, std::size_t count) {
+std::vector<void*> take_many(SlabPool<kBlock>& pool, std::size_t count) {
   std::vector<void*> blocks;
   for (std::size_t i = 0; i < count; ++i) {
     blocks.push_back(pool.take());
@@ -30,7 +30,7 @@ bool hold_their_numbers(const std::vector<void*>& blocks) {
 }  // namespace
 
 TEST(slab_pool_counts_blocks_over_several_slabs) {
-  static constinit SlabPool pool(kBlock);
+  static constinit SlabPool<kBlock> pool;
   const auto blocks = take_many(pool, 3 * kBlocksPerSlab + 5);
   CHECK(hold_their_numbers(blocks));
   CHECK_EQUAL(pool.live(), static_cast<std::int64_t>(blocks.size()));
@@ -42,7 +42,7 @@ TEST(slab_pool_counts_blocks_over_several_slabs) {
 }
 
 TEST(slab_pool_uses_retired_slabs_again) {
-  static constinit SlabPool pool(kBlock);
+  static constinit SlabPool<kBlock> pool;
   constexpr std::size_t kSlabs = 80;  // more than stay cached
   for (int round = 0; round < 3; ++round) {
     const auto blocks = take_many(pool, kSlabs * kBlocksPerSlab);
@@ -50,12 +50,12 @@ TEST(slab_pool_uses_retired_slabs_again) {
     CHECK_EQUAL(pool.live(), static_cast<std::int64_t>(blocks.size()));
     for (void* block : blocks) pool.give_back(block);
     CHECK_EQUAL(pool.live(), std::int64_t{0});
-    if (round == 1) SlabPool::release_retired();
+    if (round == 1) Slabs::release_retired();
   }
 }
 
 TEST(slab_pool_gives_blocks_at_once_while_a_slab_has_room) {
-  static constinit SlabPool pool(kBlock);
+  static constinit SlabPool<kBlock> pool;
   CHECK(pool.take_if_ready() == nullptr);  // there is no slab yet
   void* first = pool.take();
 #if !defined(__SANITIZE_ADDRESS__)
