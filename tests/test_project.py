@@ -1,5 +1,6 @@
 """The project's own files agree with each other."""
 
+import argparse
 import importlib.util
 import re
 from importlib.metadata import version
@@ -79,7 +80,7 @@ def test_parts_of_the_tests_are_all_of_them_once():
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "2", "a/b", "1/0", "1/2/3"])
 def test_a_part_that_is_not_there_is_refused(text):
-    with pytest.raises(ValueError, match="expected K/N with 1 <= K <= N"):
+    with pytest.raises(argparse.ArgumentTypeError, match="expected K/N with 1 <= K <= N"):
         tool("shard").part(text)
 
 

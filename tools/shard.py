@@ -4,6 +4,7 @@
 so that the parts take about as long.
 """
 
+import argparse
 import re
 
 import pytest
@@ -18,7 +19,8 @@ def part(text: str) -> tuple[int, int]:
     """Return "2/3" as (2, 3)."""
     found = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", text)
     if not found or int(found[1]) > int(found[2]):
-        raise ValueError(f"--shard {text}: expected K/N with 1 <= K <= N, such as 2/3")
+        message = f"expected K/N with 1 <= K <= N, such as 2/3, not {text!r}"
+        raise argparse.ArgumentTypeError(message)
     return int(found[1]), int(found[2])
 
 
