@@ -9,3 +9,16 @@ if(NOT SKBUILD AND NOT pybind11_DIR)
   endif()
 endif()
 find_package(pybind11 2.13 CONFIG REQUIRED)
+
+# pip unpacks what a build requires at a new place each time. Copies at a place that stays, written
+# only when they differ, spare a second install from compiling the bindings again.
+if(SKBUILD)
+  set(headers ${PROJECT_BINARY_DIR}/pybind11-headers)
+  file(GLOB_RECURSE names RELATIVE ${pybind11_INCLUDE_DIR} ${pybind11_INCLUDE_DIR}/pybind11/*.h)
+  foreach(name IN LISTS names)
+    get_filename_component(directory ${headers}/${name} DIRECTORY)
+    file(MAKE_DIRECTORY ${directory})
+    file(COPY_FILE ${pybind11_INCLUDE_DIR}/${name} ${headers}/${name} ONLY_IF_DIFFERENT)
+  endforeach()
+  set_target_properties(pybind11::pybind11_headers PROPERTIES INTERFACE_INCLUDE_DIRECTORIES ${headers})
+endif()

@@ -286,7 +286,16 @@ def test_an_interrupt_in_one_thread_leaves_the_others_alone():
 # ---- signals and processes ----------------------------------------------------------------------
 
 
+@pytest.fixture
+def interrupts():
+    """Shells start background jobs with SIGINT ignored, and Python leaves it so."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @SHAPES
+@pytest.mark.usefixtures("interrupts")
 def test_an_interrupt_from_the_keyboard_leaves_the_graph_usable(make):
     x = make(2.0)
     y = x * x

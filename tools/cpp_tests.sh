@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# cpp_tests.sh [PRESET]: builds everything with a preset of CMakePresets.json and runs the C++ tests.
+# cpp_tests.sh [PRESET]: builds a preset of CMakePresets.json and runs the C++ tests.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 preset=${1:-default}

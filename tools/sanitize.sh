@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # sanitize.sh BUILD_DIRECTORY [PYTEST ARGUMENTS]: installs a build with sanitizers into the active
-# environment, then runs the C++ tests and the Python tests with it. SANITIZERS=thread chooses the
-# thread sanitizer instead of the address and undefined-behaviour ones.
+# environment, then runs the C++ tests and the Python tests with it, as many at a time as there are
+# cores (SHARDS). SANITIZERS=thread chooses the thread sanitizer instead of the address and
+# undefined-behaviour ones.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build_directory=$1
 shift
 sanitizers=${SANITIZERS:-address,undefined}
+shards=${SHARDS:-$(nproc)}
 
 install_sanitized() {
   python -m pip install --quiet '.[test]' \
     -Cbuild-dir="$build_directory" \
     -Ccmake.build-type=RelWithDebInfo \
+    -Ccmake.define.CMAKE_CXX_FLAGS_RELWITHDEBINFO='-O1 -g1' \
     -Ccmake.define.WENGERT_SANITIZE="$sanitizers" \
     -Ccmake.define.WENGERT_ASSERTIONS=ON \
     -Ccmake.define.WENGERT_CPP_TESTS=ON
@@ -45,6 +48,23 @@ fixed_addresses "$build_directory/wengert_tests" || status=1
 # PYTHONMALLOC=malloc hands Python's own objects to the sanitizer's allocator, too; capturing what
 # Python writes, but not the process's stderr, lets the reports through.
 preload="$(runtime_library) $(gcc -print-file-name=libstdc++.so)"
-fixed_addresses env LD_PRELOAD="$preload" PYTHONMALLOC=malloc \
-  python -m pytest -p no:cacheprovider --capture=sys "$@" || status=1
+run_shard() {
+  fixed_addresses env LD_PRELOAD="$preload" PYTHONMALLOC=malloc PYTHONPATH=tools \
+    python -m pytest -p no:cacheprovider --capture=sys -p shard --shard "$@"
+}
+
+# The output of the first one is shown as it comes, that of the others once they are through.
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+started=()
+for ((shard = 2; shard <= shards; shard++)); do
+  run_shard "$shard/$shards" "$@" >"$logs/$shard" 2>&1 &
+  started+=($!)
+done
+run_shard "1/$shards" "$@" || status=1
+for ((shard = 2; shard <= shards; shard++)); do
+  wait "${started[shard - 2]}" || (($? == 5)) || status=1 # 5: fewer tests than parts
+  printf -- '--> part %d of %d\n' "$shard" "$shards"
+  cat "$logs/$shard"
+done
 exit "$status"

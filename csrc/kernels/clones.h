@@ -11,3 +11,5 @@
 #endif
 
 #define WENGERT_INLINE inline __attribute__((always_inline))
+// For what gains nothing from the instruction sets: one copy, that the clones call.
+#define WENGERT_ONCE __attribute__((noinline))

@@ -233,7 +233,7 @@ void fold_into(const Array& array, const Dims& axes, const Array& result) {
 }
 
 template <class Op>
-bool fold_tall(const Array& array, const Dims& axes, const Array& result) {
+WENGERT_ONCE bool fold_tall(const Array& array, const Dims& axes, const Array& result) {
   constexpr std::int64_t wide = 256;
   if (array.ndim() != 2 || axes.size() != 1 || axes[0] != 0 || !array.is_contiguous()) return false;
   const std::int64_t columns = array.shape[1];

@@ -97,7 +97,7 @@ struct FoldKernel {
     for (std::int64_t i = 0; i < count; ++i) out[i * out_step] = run(in + i * in_step, n);
   }
 
-  static Part strided_run(const In* in, std::int64_t step, std::int64_t n) {
+  WENGERT_ONCE static Part strided_run(const In* in, std::int64_t step, std::int64_t n) {
     constexpr std::int64_t block = 256;
     Part parts[kFoldRun / block];
     std::int64_t count = 0;
@@ -201,22 +201,28 @@ struct FoldKernel {
 
   // A contiguous run, n at least one and at most kFoldRun, as rows of kFoldLanes elements.
   WENGERT_INLINE static Part run(const In* in, std::int64_t n) {
-    if (n < kFoldLanes) return eight_lanes(in, 1, n);
+    // Each of the two parts is written once, because it is inlined for each instruction set.
+    const std::int64_t rest = n % kFoldLanes;
+    Part tail{};
+    if (rest > 0) tail = eight_lanes(in + n - rest, 1, rest);
+    if (n < kFoldLanes) return tail;
+    const Part part = whole_rows(in, n / kFoldLanes);
+    return rest > 0 ? Op::join(part, tail) : part;
+  }
+
+  WENGERT_INLINE static Part whole_rows(const In* in, std::int64_t rows) {
     alignas(64) Part levels[kFoldLevels][kFoldLanes];
     const auto merge = [&](int into, int from) __attribute__((always_inline)) {
       join_lanes(levels[into], levels[from], kFoldLanes);
     };
     Tree tree;
-    const std::int64_t rows = n / kFoldLanes;
     for (std::int64_t row = 0; row < rows; row += kFoldBlock) {
       const std::int64_t count = std::min(kFoldBlock, rows - row);
       block(levels[tree.depth()], in + row * kFoldLanes, count);
       tree.push(merge);
     }
     tree.finish(merge);
-    const Part part = join_lanes_of<kFoldLanes>(levels[0]);
-    const std::int64_t rest = n % kFoldLanes;
-    return rest == 0 ? part : Op::join(part, eight_lanes(in + n - rest, 1, rest));
+    return join_lanes_of<kFoldLanes>(levels[0]);
   }
 
   // At most kFoldBlock rows of kFoldLanes elements.
