@@ -1,5 +1,6 @@
 // Backward passes over values with tangents.
 #include <algorithm>
+#include <unordered_set>
 
 #include "engine/backward.h"
 
@@ -42,6 +43,32 @@ BackwardRequest tangent_request(const BackwardRequest& request, const BackwardRe
   return result;
 }
 
+// A pass with tangents is two, each of which sees a part of a gradient: hooks would be called with
+// that, twice.
+void refuse_observed(const std::vector<Value>& outputs, const std::vector<Value>& inputs) {
+  if (!any_observed) return;
+  std::unordered_set<const Node*> reached;  // the inputs, and what leads to one
+  for (const Value& input : inputs) reached.insert(input.get());
+  const std::vector<Node*> order = topological_order(outputs);
+  for (auto at = order.rbegin(); at != order.rend(); ++at) {
+    const Node* node = *at;
+    bool leads = reached.contains(node);
+    for (std::uint32_t i = 0; i < node->input_count && !leads && !node->is_leaf(); ++i) {
+      leads = reached.contains(node->input(i));
+    }
+    if (!leads) continue;
+    reached.insert(node);
+    const bool hooked = node->has(kHooked) && node->extra->hooks && node->extra->hooks->any();
+    if (!hooked && !node->has(kRetainsGrad)) continue;
+    throw std::runtime_error(
+        "grad: the outputs carry forward-mode tangents, but a tensor of shape " +
+        shape_of(node).to_string() + " made by '" + name_of_operation(node) + "' has " +
+        (hooked ? "hooks" : "retain_grad()") +
+        ", which would see its gradient without the tangent; remove them, or take second "
+        "derivatives by reverse mode alone (create_graph=True)");
+  }
+}
+
 }  // namespace
 
 // Note [Forward over reverse]: the tangent of a recorded result is recorded too, as a function of
@@ -62,6 +89,8 @@ std::vector<Value> run_backward(BackwardRequest request) {
   primal.grads = primals_of(request.grads, level);
   primal.inputs = primals_of(request.inputs, level);
   BackwardRequest along = tangent_request(request, primal, level);
+  refuse_observed(primal.outputs, primal.inputs);
+  refuse_observed(along.outputs, primal.inputs);
   primal.retain_graph = primal.retain_graph || !along.outputs.empty();
   std::vector<Value> grads = run_backward(primal);
   const std::vector<Value> tangents =
