@@ -86,7 +86,7 @@ def test_graph_is_freed_after_a_batched_pass():
     y = wg.sin(x)
     autograd.grad(y, x, wg.eye(3), is_grads_batched=True, retain_graph=True)
     autograd.grad(y, x, wg.eye(3), is_grads_batched=True)
-    with pytest.raises(RuntimeError, match="second time: 'sin'"):
+    with pytest.raises(RuntimeError, match=r"second time .*: 'sin'"):
         autograd.grad(y, x, wg.eye(3), is_grads_batched=True)
 
 

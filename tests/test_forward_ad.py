@@ -3,6 +3,7 @@
 import pytest
 
 import wengert as wg
+from wengert import autograd
 from wengert.autograd import forward_ad as fwd
 
 
@@ -84,3 +85,61 @@ def test_function_refuses_values_with_tangents():
         assert Double.apply(wg.tensor(1.0)).item() == 2.0
         with pytest.raises(RuntimeError, match="Double: has no forward-mode derivative"):
             Double.apply(fwd.make_dual(wg.tensor(1.0), wg.tensor(1.0)))
+
+
+# ---- hooks --------------------------------------------------------------------------------------
+
+
+def dual_of(x):
+    return fwd.make_dual(x, wg.ones_like(x))
+
+
+REGISTRATIONS = {
+    "register_hook": lambda y: y.register_hook(print),
+    "node's register_hook": lambda y: y.grad_fn.register_hook(print),
+    "register_prehook": lambda y: y.grad_fn.register_prehook(print),
+    "retain_grad": lambda y: y.retain_grad(),
+}
+
+
+@pytest.mark.parametrize("name", REGISTRATIONS)
+def test_tensors_with_tangents_take_no_hooks(name):
+    x = wg.tensor([1.0, 2.0], requires_grad=True)
+    with fwd.dual_level():
+        y = dual_of(x) ** 2
+        with pytest.raises(RuntimeError, match=r"of shape \(2,\) with a forward-mode tangent"):
+            REGISTRATIONS[name](y)
+
+
+@pytest.mark.parametrize("name", REGISTRATIONS)
+def test_a_pass_with_tangents_refuses_hooks_on_its_way(name):
+    x = wg.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 3
+    if name != "retain_grad":
+        handle = REGISTRATIONS[name](y)
+    else:
+        y.retain_grad()
+    with fwd.dual_level():
+        z = dual_of(y) ** 3
+        with pytest.raises(RuntimeError, match=r"shape \(2,\) made by 'multiply' has"):
+            autograd.grad(z.sum(), x)
+        # Those that it does not come by do not matter.
+        (slope,) = autograd.grad((dual_of(x) ** 3).sum() + 0 * y.detach().sum(), x)
+        assert fwd.unpack_dual(slope).tangent.tolist() == [6, 12]
+        if name == "retain_grad":
+            return
+        handle.remove()
+        (slope,) = autograd.grad((dual_of(y) ** 3).sum(), x)
+        assert fwd.unpack_dual(slope).tangent.tolist() == [54, 108]
+
+
+def test_second_derivatives_of_functions_with_hooks_are_right_or_refused():
+    def f(x):
+        y = x * 2
+        y.register_hook(lambda grad: grad * 1)
+        return (y**3).sum()
+
+    x = wg.tensor([1.0, 2.0])
+    assert wg.jacrev(wg.grad(f))(x).tolist() == [[48, 0], [0, 96]]
+    with pytest.raises(RuntimeError, match="with a forward-mode tangent"):
+        wg.jacfwd(wg.grad(f))(x)
