@@ -12,6 +12,7 @@
 #include "engine/backward.h"
 #include "engine/batch.h"
 #include "engine/broadcast.h"
+#include "engine/hook_calls.h"
 #include "engine/packed.h"
 #include "engine/saved.h"
 #include "engine/scratch.h"
@@ -250,27 +251,17 @@ class Pass : public RunningPass {
     return true;
   }
 
-  // Hooks may remove themselves and others: those of a step that has begun still run.
-  template <class List, class... Arguments>
-  static void call_all(const Node* node, List Hooks::* list, Arguments&... arguments) {
-    if (!node->has(kHooked) || !node->extra->hooks) return;
-    const List hooks = node->extra->hooks.get()->*list;
-    for (const auto& hook : hooks) hook->call(arguments...);
-  }
-
-  static void miss(const Node* node) {
-    if (!node->extra->hooks) return;
-    const auto hooks = node->extra->hooks->on_gradient;
-    for (const auto& hook : hooks) hook->missed();
-  }
-
   // Hooks on the tensor, then what is kept or returned of its gradient. As in PyTorch, what is
   // returned of a node that the pass goes on from is the gradient before those hooks.
   void receive(Node* node, Value& grad) {
     const bool returned = scratch_.is_captured(node) && !request_.accumulate;
     const bool before_hooks = returned && !node->is_leaf() && goes_on(node);
     if (before_hooks) results_[node] = grad;
-    call_all(node, &Hooks::on_gradient, grad);
+    const auto hooks = [&](Value& g) { call_all(node, &Hooks::on_gradient, g); };
+    if (hooked_ && node->has(kHooked))
+      hooked_->call(node, grad, hooks);
+    else
+      hooks(grad);
     if (node->has(kRetainsGrad)) retain(node, grad);
     if (returned && !before_hooks) results_[node] = grad;
   }
@@ -437,6 +428,7 @@ class Pass : public RunningPass {
   static constexpr std::size_t kSpareCapacity = 4096;
 
   BackwardRequest& request_;
+  HookedGradients* hooked_ = std::exchange(hooked_gradients, nullptr);
   Scratch scratch_;
   GradMode mode_;
   bool batched_;  // every gradient may be a batch
