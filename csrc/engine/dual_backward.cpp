@@ -6,7 +6,7 @@
 
 namespace wengert {
 
-thread_local HookedGradients* hooked_gradients = nullptr;
+constinit thread_local HookedGradients* hooked_gradients = nullptr;
 
 namespace {
 

@@ -47,6 +47,6 @@ struct HookedGradients {
 };
 
 // Of the next pass that starts in this thread; null for one without tangents.
-extern thread_local HookedGradients* hooked_gradients;
+extern constinit thread_local HookedGradients* hooked_gradients;
 
 }  // namespace wengert
