@@ -32,9 +32,9 @@ def test_vector_may_be_left_out_for_one_element():
     assert functional.hvp(wg.square, Y)[1].item() == 2.0
     with pytest.raises(RuntimeError, match=r"v can only be None .*shapes: \(2,\)"):
         functional.vjp(wg.square, X)
-    with pytest.raises(RuntimeError, match=r"v\[0\] has invalid size: should be \(2,\)"):
+    with pytest.raises(RuntimeError, match=r"v has invalid size: should be \(2,\) but got"):
         functional.vjp(wg.square, X, Y)
-    with pytest.raises(RuntimeError, match="v has 2 tensors, expected 1"):
+    with pytest.raises(RuntimeError, match=r"v should contain a single Tensor\. jvp was given 2"):
         functional.jvp(wg.square, X, (X, X))
 
 
@@ -72,7 +72,7 @@ def test_products_with_the_hessian(product):
     assert value.item() == 27.0
     assert px.tolist() == [18.0 + 3.0, 12.0]
     assert py.item() == 3.0
-    with pytest.raises(RuntimeError, match=r"single element; got shape \(2,\)"):
+    with pytest.raises(RuntimeError, match=r"contain a single element, got shape \(2,\)"):
         product(wg.square, X, X)
 
 
@@ -108,14 +108,14 @@ def test_works_without_recording():
 @pytest.mark.parametrize("name", ["vjp", "jvp", "jacobian"])
 def test_strict_refuses_independence(name):
     function = getattr(functional, name)
-    with pytest.raises(RuntimeError, match=f"{name}: output 0 .* is independent of input 1"):
+    with pytest.raises(RuntimeError, match=f"is independent of input 1.*; {name} gives"):
         function(lambda x, y: x * 1, (Y, Y), *(() if name != "jvp" else ((Y, Y),)), strict=True)
-    with pytest.raises(RuntimeError, match=f"{name}: output 0 .* does not require gradient"):
+    with pytest.raises(RuntimeError, match=f"Output 0 .* not require gradients.*{name} gives"):
         function(lambda x: wg.tensor(1.0), Y, strict=True)
 
 
 def test_strict_products_with_the_hessian_refuse_linear_functions():
-    with pytest.raises(RuntimeError, match=r"hvp: the jacobian of output 0 .* independent"):
+    with pytest.raises(RuntimeError, match=r"with respect to input 0 is independent"):
         functional.hvp(lambda x: x * 2, Y, strict=True)
     assert functional.hvp(lambda x: x * 2, Y)[1].item() == 0.0
 
@@ -123,9 +123,9 @@ def test_strict_products_with_the_hessian_refuse_linear_functions():
 def test_wrong_arguments_are_explained():
     with pytest.raises(TypeError, match="inputs given to vjp must be either a Tensor or a tuple"):
         functional.vjp(wg.square, [X])
-    with pytest.raises(TypeError, match="value at index 1 has type float"):
+    with pytest.raises(TypeError, match="value at index 1 has type <class"):
         functional.vjp(wg.square, (X, 1.0))
-    with pytest.raises(TypeError, match=r"outputs given to jacobian .* but got float"):
+    with pytest.raises(TypeError, match=r"outputs .* to jacobian .* has type <class .float.>"):
         functional.jacobian(lambda x: 1.0, X)
     with pytest.raises(ValueError, match="Expected strategy"):
         functional.jacobian(wg.square, X, strategy="sideways")
@@ -133,3 +133,17 @@ def test_wrong_arguments_are_explained():
         functional.jacobian(wg.square, X, create_graph=True, strategy="forward-mode")
     with pytest.raises(RuntimeError, match="strict=True"):
         functional.jacobian(wg.square, X, strict=True, vectorize=True)
+
+
+def test_strict_refuses_constant_derivatives_that_are_to_be_differentiated():
+    words = r"The jacobian .* is independent of input 0.*when create_graph=True"
+    vectors = {"vjp": (Y,), "jvp": (Y,), "jacobian": ()}
+    for name, arguments in vectors.items():
+        function = getattr(functional, name)
+        with pytest.raises(RuntimeError, match=words + f"; {name} gives"):
+            function(lambda y: 2 * y, Y, *arguments, strict=True, create_graph=True)
+        function(lambda y: 2 * y, Y, *arguments, strict=True)
+        function(lambda y: y * y, Y, *arguments, strict=True, create_graph=True)
+    with pytest.raises(RuntimeError, match=r"input 0 is independent of input 0.*hessian gives"):
+        functional.hessian(lambda y: 2 * y, Y, strict=True)
+    assert functional.hessian(lambda y: y**3, Y, strict=True).item() == 18.0

@@ -75,9 +75,21 @@ def test_gradients_have_the_dtype_of_their_tensor(dtype):
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        (lambda: wg.tensor(1.0), RuntimeError, r"assigned grad.*shape \(\), the tensor \(2,\)"),
-        (lambda: wg.ones(2, dtype="float32"), RuntimeError, "dtype float32, the tensor float64"),
-        (lambda: [1.0, 2.0], TypeError, "must be a Tensor or None, got a 'list'"),
+        (
+            lambda: wg.tensor(1.0),
+            RuntimeError,
+            r"size '\(\)' to a tensor of size '\(2,\)'",
+        ),
+        (
+            lambda: wg.ones(2, dtype="float32"),
+            RuntimeError,
+            "dtype 'float32' to a tensor with dtype 'float64'",
+        ),
+        (
+            lambda: [1.0, 2.0],
+            TypeError,
+            "Tensor or None but got grad of type 'list'",
+        ),
     ],
 )
 def test_assigned_grad_is_checked(given, error, message):
@@ -190,7 +202,7 @@ def test_backward_to_an_intermediate_value_accumulates_there():
 
 
 def test_no_inputs_is_an_error():
-    with pytest.raises(RuntimeError, match="inputs cannot be empty"):
+    with pytest.raises(RuntimeError, match=r"`inputs` argument to `backward\(\)` cannot be empty"):
         (variable(1.0) * 2).backward(inputs=[])
 
 
@@ -218,7 +230,7 @@ def test_an_unused_input_is_an_error_none_or_zeros():
     def loss():
         return (x * x).sum()
 
-    with pytest.raises(RuntimeError, match=r"appears to not have been used.*input 1.*\(1, 1\)"):
+    with pytest.raises(RuntimeError, match=r"index 1 appears to not have been used.*\(1, 1\)"):
         autograd.grad(loss(), [x, other])
     used, unused = autograd.grad(loss(), [x, other], allow_unused=True)
     assert used.tolist() == [2, 4]

@@ -51,7 +51,9 @@ def test_unused_inputs():
     x, unused = variable(1.0), variable(1.0, 1.0)
     options = {"is_grads_batched": True, "retain_graph": True}
     output = x * 2
-    with pytest.raises(RuntimeError, match=r"not have been used in the graph: input 1, .* \(2,\)"):
+    with pytest.raises(
+        RuntimeError, match=r"index 1 appears to not have been used in the graph.*shape is \(2,\)"
+    ):
         autograd.grad(output, (x, unused), wg.ones((4, 1)), **options)
     found = autograd.grad(output, (x, unused), wg.ones((4, 1)), allow_unused=True, **options)
     assert found[1] is None
@@ -86,7 +88,7 @@ def test_graph_is_freed_after_a_batched_pass():
     y = wg.sin(x)
     autograd.grad(y, x, wg.eye(3), is_grads_batched=True, retain_graph=True)
     autograd.grad(y, x, wg.eye(3), is_grads_batched=True)
-    with pytest.raises(RuntimeError, match="second time: 'sin'"):
+    with pytest.raises(RuntimeError, match=r"second time .*: 'sin'"):
         autograd.grad(y, x, wg.eye(3), is_grads_batched=True)
 
 

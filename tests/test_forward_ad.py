@@ -3,6 +3,7 @@
 import pytest
 
 import wengert as wg
+from wengert import autograd
 from wengert.autograd import forward_ad as fwd
 
 
@@ -84,3 +85,102 @@ def test_function_refuses_values_with_tangents():
         assert Double.apply(wg.tensor(1.0)).item() == 2.0
         with pytest.raises(RuntimeError, match="Double: has no forward-mode derivative"):
             Double.apply(fwd.make_dual(wg.tensor(1.0), wg.tensor(1.0)))
+
+
+# ---- hooks --------------------------------------------------------------------------------------
+
+
+def dual_of(x):
+    return fwd.make_dual(x, wg.ones_like(x))
+
+
+REGISTRATIONS = {
+    "register_hook": lambda y: y.register_hook(print),
+    "node's register_hook": lambda y: y.grad_fn.register_hook(print),
+    "register_prehook": lambda y: y.grad_fn.register_prehook(print),
+    "retain_grad": lambda y: y.retain_grad(),
+}
+
+
+@pytest.mark.parametrize("name", REGISTRATIONS)
+def test_tensors_with_tangents_take_no_hooks(name):
+    x = wg.tensor([1.0, 2.0], requires_grad=True)
+    with fwd.dual_level():
+        y = dual_of(x) ** 2
+        with pytest.raises(RuntimeError, match=r"of shape \(2,\) with a forward-mode tangent"):
+            REGISTRATIONS[name](y)
+
+
+@pytest.mark.parametrize("name", [name for name in REGISTRATIONS if name != "register_hook"])
+def test_a_pass_with_tangents_refuses_other_hooks_on_its_way(name):
+    x = wg.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 3
+    handle = REGISTRATIONS[name](y)
+    with fwd.dual_level():
+        z = dual_of(y) ** 3
+        with pytest.raises(RuntimeError, match=r"shape \(2,\) made by 'multiply' has"):
+            autograd.grad(z.sum(), x)
+        # Those that it does not come by do not matter.
+        (slope,) = autograd.grad((dual_of(x) ** 3).sum() + 0 * y.detach().sum(), x)
+        assert fwd.unpack_dual(slope).tangent.tolist() == [6, 12]
+        if handle is None:
+            return
+        handle.remove()
+        (slope,) = autograd.grad((dual_of(y) ** 3).sum(), x)
+        assert fwd.unpack_dual(slope).tangent.tolist() == [54, 108]
+
+
+@pytest.mark.parametrize(
+    ("hook", "gradient", "tangent"),
+    [
+        (lambda g: g * g, lambda y: 27 * y**4, lambda y: 108 * y**3),
+        (lambda g: g + 1, lambda y: 9 * y**2 + 3, lambda y: 18 * y),
+        (lambda g: 2 * wg.ones_like(g), lambda y: 0 * y + 6, lambda y: 0 * y),
+        (lambda g: None, lambda y: 9 * y**2, lambda y: 18 * y),
+    ],
+    ids=["square", "shift", "constant", "nothing"],
+)
+@pytest.mark.parametrize("data", [2.0, [1.0, 2.0]])
+def test_tensor_hooks_are_differentiated_along_tangents(hook, gradient, tangent, data):
+    x = wg.tensor(data, requires_grad=True)
+    y = x * 3
+    y.register_hook(hook)
+    with fwd.dual_level():
+        (slope,) = autograd.grad((dual_of(y) ** 3).sum(), x)
+        found = fwd.unpack_dual(slope)
+    assert found.primal.tolist() == gradient(y.detach()).tolist()
+    assert found.tangent.tolist() == tangent(y.detach()).tolist()
+
+
+def test_hooks_of_the_input_are_differentiated_too():
+    x = wg.tensor([1.0, 2.0], requires_grad=True)
+    x.register_hook(lambda g: g + 1)
+    with fwd.dual_level():
+        (slope,) = autograd.grad((dual_of(x) ** 3).sum(), x)
+        found = fwd.unpack_dual(slope)
+    assert (found.primal.tolist(), found.tangent.tolist()) == ([4, 13], [6, 12])
+
+
+def test_hooks_under_nested_tangents_are_refused():
+    scale = wg.tensor(3.0, requires_grad=True)
+    hooked = scale * 1
+    hooked.register_hook(lambda g: g * 2)
+
+    def slope(x):
+        return autograd.grad((x**3 * hooked).sum(), scale, create_graph=True)[0]
+
+    assert wg.jacfwd(slope)(wg.tensor([1.0, 2.0])).tolist() == [6, 24]
+    with pytest.raises(RuntimeError, match="nested forward-mode tangents"):
+        wg.jacfwd(wg.jacfwd(slope))(wg.tensor([1.0, 2.0]))
+
+
+def test_second_derivatives_of_functions_with_hooks_are_right_or_refused():
+    def f(x):
+        y = x * 2
+        y.register_hook(lambda grad: grad * 1)
+        return (y**3).sum()
+
+    x = wg.tensor([1.0, 2.0])
+    assert wg.jacrev(wg.grad(f))(x).tolist() == [[48, 0], [0, 96]]
+    with pytest.raises(RuntimeError, match="with a forward-mode tangent"):
+        wg.jacfwd(wg.grad(f))(x)

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 
+import numpy as np
 import pytest
 
 import wengert as wg
@@ -257,3 +258,27 @@ def test_errstate_is_per_thread():
         with pytest.raises(FloatingPointError):
             wg.tensor(1.0) / 0
     assert seen == [float("inf")]
+
+
+def test_a_mode_is_a_bool():
+    for mode in (1, "yes", None):
+        with pytest.raises(TypeError, match="set_grad_enabled: mode must be a bool, got a '"):
+            wg.set_grad_enabled(mode)
+    assert wg.is_grad_enabled()
+    with wg.set_grad_enabled(np.bool_(False)):
+        assert not wg.is_grad_enabled()
+
+
+def test_decorated_classes_warn():
+    class Seen:
+        def __init__(self):
+            self.enabled = wg.is_grad_enabled()
+
+    with pytest.warns(FutureWarning, match="Decorating classes is deprecated"):
+        make = wg.no_grad()(Seen)
+    assert not make().enabled
+
+
+def test_modes_are_found_where_pytorch_has_them():
+    for name in ("no_grad", "enable_grad", "set_grad_enabled", "inference_mode"):
+        assert getattr(wg.autograd.grad_mode, name) is getattr(wg, name)

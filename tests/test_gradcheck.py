@@ -138,7 +138,7 @@ def test_single_precision_warns():
 def test_wrong_calls_are_explained():
     with pytest.raises(ValueError, match="at least one input tensor to require gradient"):
         gradcheck(wg.sin, wg.tensor(1.0))
-    with pytest.raises(ValueError, match="check_forward_ad and check_backward_ad"):
+    with pytest.raises(ValueError, match="check_forward_ad or check_backward_ad"):
         gradcheck(wg.sin, variable(1.0), check_backward_ad=False)
     with pytest.raises(ValueError, match="check_batched_grad=True requires check_backward_ad"):
         gradcheck(
@@ -193,4 +193,22 @@ def test_gradient_that_depends_on_the_number_of_passes_is_found():
             check_backward_ad=False,
             check_forward_ad=True,
             check_batched_forward_grad=True,
+        )
+
+
+def test_nan_on_both_sides_is_a_mismatch():
+    x = wg.tensor([-1.0], requires_grad=True)
+    with pytest.raises(GradcheckError, match="analytic nan, numeric nan"):
+        gradcheck(wg.sqrt, x)
+
+
+def test_gradgradcheck_needs_a_mode():
+    x = wg.tensor([1.0], requires_grad=True)
+    with pytest.raises(
+        ValueError, match="at least one of check_fwd_over_rev or check_rev_over_rev"
+    ):
+        gradgradcheck(wg.exp, x, check_rev_over_rev=False)
+    with pytest.raises(ValueError, match="requires check_rev_over_rev"):
+        gradgradcheck(
+            wg.exp, x, check_rev_over_rev=False, check_fwd_over_rev=True, check_batched_grad=True
         )

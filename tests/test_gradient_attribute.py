@@ -81,15 +81,14 @@ def test_a_gradient_outlives_its_leaf_and_its_replacement(data, no_leak):
 
 def test_what_cannot_be_a_gradient():
     x = variable([1.0, 2.0])
-    with pytest.raises(
-        RuntimeError, match=r"different size: it has shape \(3,\), the tensor \(2,\)"
-    ):
+    with pytest.raises(RuntimeError, match=r"size '\(3,\)' to a tensor of size '\(2,\)'"):
         x.grad = wg.ones(3)
-    with pytest.raises(
-        RuntimeError, match="different type: it has dtype float32, the tensor float64"
-    ):
+    with pytest.raises(RuntimeError, match="with dtype 'float32' to a tensor with dtype 'float64'"):
         x.grad = wg.ones(2, dtype="float32")
-    with pytest.raises(TypeError, match="assigned grad must be a Tensor or None, got a 'float'"):
+    with pytest.raises(
+        TypeError,
+        match="Tensor or None but got grad of type 'float'",
+    ):
         x.grad = 3.0
     with pytest.raises(RuntimeError, match="can't assign Variable as its own grad"):
         x.grad = x

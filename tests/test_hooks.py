@@ -191,13 +191,13 @@ def test_what_a_hook_may_return(data):
         return x.grad
 
     assert number(outcome(lambda g: None)) == 1
-    with pytest.raises(TypeError, match="a hook must return a Tensor or None, got a 'float'"):
+    with pytest.raises(TypeError, match="expected Variable, but hook returned 'float'"):
         outcome(lambda g: 1.0)
-    with pytest.raises(RuntimeError, match=r"changed the shape.*to \(5,\)"):
+    with pytest.raises(RuntimeError, match=r"hook .<lambda>. has changed the size.*shape \(5,\)"):
         outcome(lambda g: wg.ones(5))
-    with pytest.raises(RuntimeError, match=r"changed the dtype.*from float64 to float32"):
+    with pytest.raises(RuntimeError, match=r"changed the type.*was float64 got float32"):
         outcome(lambda g: g.float())
-    with pytest.raises(RuntimeError, match=r"changed the dtype.*from float64 to int64"):
+    with pytest.raises(RuntimeError, match=r"changed the type.*was float64 got int64"):
         outcome(lambda g: g.long())
 
 

@@ -5,19 +5,23 @@
 #include <pybind11/stl.h>
 
 #include "bindings/convert.h"
+#include "bindings/graph_node.h"
 #include "engine/batch.h"
 
 namespace wengert::bindings {
 namespace {
 
-std::vector<Value> values_in(const py::sequence& tensors) {
+std::vector<Value> values_in(const py::sequence& tensors, const char* what) {
   std::vector<Value> values;
   for (const auto& tensor : tensors) {
-    if (!tensor.is_none() && !is_tensor(tensor.ptr())) {
-      throw TypeError(std::string("expected tensors, got a '") + Py_TYPE(tensor.ptr())->tp_name +
-                      "'");
+    if (is_tensor(tensor.ptr())) {
+      values.push_back(value_of(tensor.ptr()));
+    } else if (Node* node = node_of_object(tensor.ptr())) {
+      values.emplace_back(node);
+    } else {
+      throw TypeError(std::string(what) + ": expected tensors, got a '" +
+                      Py_TYPE(tensor.ptr())->tp_name + "'");
     }
-    values.push_back(tensor.is_none() ? Value() : value_of(tensor.ptr()));
   }
   return values;
 }
@@ -36,7 +40,7 @@ py::list run(BackwardRequest request, const Batch& batch) {
 
 BackwardRequest request_for(const py::sequence& inputs, bool retain_graph, bool create_graph) {
   BackwardRequest request;
-  request.inputs = values_in(inputs);
+  request.inputs = values_in(inputs, "inputs");
   request.has_inputs = true;
   request.accumulate = false;
   request.retain_graph = retain_graph;
@@ -47,8 +51,8 @@ BackwardRequest request_for(const py::sequence& inputs, bool retain_graph, bool 
 py::list run_batched(const py::sequence& outputs, const py::sequence& grads,
                      const py::sequence& inputs, bool retain_graph, bool create_graph) {
   BackwardRequest request = request_for(inputs, retain_graph, create_graph);
-  request.outputs = values_in(outputs);
-  request.grads = values_in(grads);
+  request.outputs = values_in(outputs, "outputs");
+  request.grads = values_in(grads, "grad_outputs");
   return run(std::move(request), new_batch(request.grads.at(0).shape()[0]));
 }
 

@@ -4,6 +4,7 @@
 #include "bindings/graph_node.h"
 #include "bindings/python_node.h"
 #include "engine/backward.h"
+#include "engine/saved.h"
 #include "engine/suspects.h"
 
 namespace wengert::bindings {
@@ -141,6 +142,7 @@ class Search {
     for (const Value& node : garbage) {
       grads.push_back(node->is_leaf() ? grad_of(node.get()) : node->extra->grad);
       set_grad(node.get(), Value());
+      if (node->has(kPacked)) release_saved(node.get());
       clear_python_objects(*node->extra);
     }
   }

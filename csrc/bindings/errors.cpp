@@ -16,6 +16,8 @@ void set_python_error() {
     error.set_error();
   } catch (const TypeError& error) {
     PyErr_SetString(PyExc_TypeError, error.what());
+  } catch (const NotImplementedError& error) {
+    PyErr_SetString(PyExc_NotImplementedError, error.what());
   } catch (const FloatingPointError& error) {
     PyErr_SetString(PyExc_FloatingPointError, error.what());
   } catch (const std::out_of_range& error) {

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "bindings/function_node.h"
+#include "bindings/graph_node.h"
 
 namespace wengert::bindings {
 
@@ -150,6 +151,48 @@ int set_needs_input_grad(PyObject* object, PyObject* value, void*) {
   return 0;
 }
 
+// ---- what it has of the node
+// ---------------------------------------------------------------------
+
+// In PyTorch the context is the node; here each has its own life, so the context asks the node.
+py::object node_of_call(PyObject* object, const char* what) {
+  if (Node* node = context_of(object)->node) return graph_node(node);
+  throw std::runtime_error(name_of_function(context_of(object)) + ": ctx." + what +
+                           " belongs to the node of the call, and this one is not recorded: there "
+                           "is one after forward, if an input requires grad");
+}
+
+PyObject* get_name(PyObject* object, PyObject*) {
+  return guarded(
+      [&] { return py::str(name_of_function(context_of(object)) + "Backward").release().ptr(); });
+}
+
+PyObject* get_next_functions(PyObject* object, void*) {
+  return guarded([&]() -> PyObject* {
+    if (!context_of(object)->node) return checked(PyTuple_New(0));
+    return py::getattr(node_of_call(object, "next_functions"), "next_functions").release().ptr();
+  });
+}
+
+PyObject* get_metadata(PyObject* object, void*) {
+  return guarded(
+      [&] { return py::getattr(node_of_call(object, "metadata"), "metadata").release().ptr(); });
+}
+
+PyObject* register_hook(PyObject* object, PyObject* fn) {
+  return guarded([&] {
+    const py::object node = node_of_call(object, "register_hook");
+    return node.attr("register_hook")(py::handle(fn)).release().ptr();
+  });
+}
+
+PyObject* register_prehook(PyObject* object, PyObject* fn) {
+  return guarded([&] {
+    const py::object node = node_of_call(object, "register_prehook");
+    return node.attr("register_prehook")(py::handle(fn)).release().ptr();
+  });
+}
+
 PyMethodDef fast(const char* name, PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t),
                  const char* doc) {
   return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function)),
@@ -177,6 +220,13 @@ PyMethodDef methods[] = {
      "set_materialize_grads($self, value, /)\n--\n\n"
      "Whether `backward` gets zeros (the default) or None for outputs that were not used, and\n"
      "`jvp` for inputs without tangent."},
+    {"name", get_name, METH_NOARGS,
+     "name($self, /)\n--\n\nThe name of the node of the call, that of the class with "
+     "\"Backward\"."},
+    {"register_hook", register_hook, METH_O,
+     "register_hook($self, fn, /)\n--\n\nAs `Node.register_hook` of the node of the call."},
+    {"register_prehook", register_prehook, METH_O,
+     "register_prehook($self, fn, /)\n--\n\nAs `Node.register_prehook` of the node of the call."},
     {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef properties[] = {
@@ -184,6 +234,9 @@ PyGetSetDef properties[] = {
      nullptr},
     {"needs_input_grad", get_needs_input_grad, set_needs_input_grad,
      "For each argument of `apply`, whether its gradient is wanted.", nullptr},
+    {"next_functions", get_next_functions, nullptr,
+     "The nodes of the tensors among the arguments; empty before the call is recorded.", nullptr},
+    {"metadata", get_metadata, nullptr, "The dict of the node of the call.", nullptr},
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 

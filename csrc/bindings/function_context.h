@@ -47,6 +47,7 @@ struct ContextObject : ContextHead {
   bool freed;
   bool in_jvp;
   CallAttributes* hub;  // of a call with several outputs; it does not own this
+  Node* node;           // weak; the node of the call, once it is recorded
   CallRecord call;
 };
 

@@ -56,7 +56,7 @@ class TangentCall {
     }
     jvp_ = own_method(call.function, Method::kJvp);
     if (!jvp_) {
-      throw std::runtime_error(
+      throw NotImplementedError(
           py::handle(call.function).attr("__name__").cast<std::string>() +
           ": has no forward-mode derivative: You must implement the jvp function for custom "
           "autograd.Function to use it with forward mode AD, or write it with operations on "

@@ -248,6 +248,24 @@ std::uint32_t CallAttributes::versions() const {
   return sum;
 }
 
+Node* call_of(Node* node) {
+  if (node->operation == output_record->id) return node->input(0);
+  return node->operation == function_record->id ? node : nullptr;
+}
+
+py::object context_attribute(Node* call, const py::object& name) {
+  ContextObject& context = context_of_call(call);
+  const auto self = py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(&context));
+  if (!name.equal(py::str("saved_tensors"))) return py::getattr(self, name);
+  const py::object outputs = saved_outputs(context, call);
+  const OutputsLent lent(self.ptr(), outputs.ptr());
+  return py::getattr(self, name);
+}
+
+void set_context_attribute(Node* call, const py::object& name, const py::object& value) {
+  py::setattr(reinterpret_cast<PyObject*>(&context_of_call(call)), name, value);
+}
+
 const Operation& function_operation() { return *function_record; }
 
 void record_output(const Value& result, const Value& hub, std::size_t position) {

@@ -16,6 +16,7 @@ struct CallAttributes : FunctionAttributes {
     unowned->hub = this;
   }
   ~CallAttributes() override {
+    if (ContextObject* self = call_context()) self->node = nullptr;
     if (unowned) unowned->hub = nullptr;
   }
   CallAttributes(const CallAttributes&) = delete;
@@ -46,6 +47,12 @@ class WaitingGradients {
  private:
   std::size_t before_;
 };
+
+// The node of the call that a node is, or is an output of; null for other nodes.
+Node* call_of(Node* node);
+// An attribute of the context of such a call, as `backward` would see it.
+py::object context_attribute(Node* call, const py::object& name);
+void set_context_attribute(Node* call, const py::object& name, const py::object& value);
 
 // The place in the graph of one of several outputs, of which `hub` is the call.
 void record_output(const Value& result, const Value& hub, std::size_t position);

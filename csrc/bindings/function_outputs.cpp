@@ -140,11 +140,13 @@ void Outputs::prepare(PyObject* const* outputs, std::size_t count) {
       self_->call.raw[i] = value;
   }
   record(function_operation(), hub_, inputs_, attributes_);
+  self_->node = hub_.get();
 }
 
 void Outputs::record_as_output(const Value& result, std::size_t position) {
   if (hub_) return record_output(result, hub_, position);
   record(function_operation(), result, inputs_, attributes_);
+  self_->node = result.get();
   if (result.requires_grad() && saves_output(position)) save_result(result.get());
 }
 

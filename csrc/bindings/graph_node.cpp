@@ -2,11 +2,15 @@
 
 #include <pybind11/stl.h>
 
+#include <optional>
 #include <unordered_set>
 
 #include "bindings/convert.h"
+#include "bindings/function_node.h"
 #include "bindings/python_node.h"
 #include "engine/backward.h"
+#include "engine/packed.h"
+#include "engine/saved.h"
 #include "engine/suspects.h"
 #include "kernels/copy.h"
 
@@ -76,7 +80,8 @@ py::list inputs_of(const GraphNode& self) {
 
 py::tuple next_functions(const GraphNode& self) {
   py::list next;
-  Node* node = self.node;
+  Node* call = call_of(self.node);
+  Node* node = call ? call : self.node;  // an output of a call leads where the call does
   for (std::uint32_t i = 0; !node->is_leaf() && i < node->input_count; ++i) {
     if (is_tracked(node, i))
       next.append(py::make_tuple(graph_node(node->input(i)), 0));
@@ -84,6 +89,28 @@ py::tuple next_functions(const GraphNode& self) {
       next.append(py::make_tuple(py::none(), 0));
   }
   return next;
+}
+
+// The place that PyTorch's name for a saved value stands for.
+std::optional<int> saved_place(const std::string& name) {
+  if (name == "_saved_self") return 0;
+  if (name == "_saved_other") return 1;
+  if (name == "_saved_result") return 2;
+  return std::nullopt;
+}
+
+// What a node saved of input 0 or 1 or of its result; null if it did not.
+Value saved_value(Node* node, int place) {
+  const auto flag = static_cast<unsigned>(kSaved0) << place;
+  if (node->is_leaf()) return Value();
+  if (node->has(kFreed)) check_saved(node);
+  Node* original = place == 2 ? node : node->input(static_cast<std::uint32_t>(place));
+  const PackedValues* packed = node->extra ? node->extra->packed.get() : nullptr;
+  const bool is_packed = packed && packed->values[static_cast<std::size_t>(place)];
+  if (!original || !(node->has(flag) || is_packed)) return Value();
+  check_saved(node);
+  if (!is_packed) return Value(original);
+  return as_value_of(original, unpacked(node, static_cast<PackedValues::Place>(place), original));
 }
 
 // The nodes of all inputs; constants for numbers that never were nodes.
@@ -118,6 +145,7 @@ py::list local_derivatives(const GraphNode& self) {
 
 py::object variable(const GraphNode& self) {
   if (!self.node->is_leaf()) return py::none();
+  if (!has_value(self.node)) return value_of_node(self.node);  // which says what is missing
   return py::reinterpret_steal<py::object>(wrap_with_identity(Value(self.node)));
 }
 
@@ -150,6 +178,32 @@ py::object node_of_tensor(const py::object& tensor) {
   return graph_node(node_of(tensor.ptr()));
 }
 
+// What a node has not itself: attributes of a Function's context, and values saved by others.
+py::object attribute(const GraphNode& self, const py::str& name) {
+  const auto text = name.cast<std::string>();
+  if (Node* call = text.starts_with("__") ? nullptr : call_of(self.node)) {
+    try {
+      return context_attribute(call, name);
+    } catch (py::error_already_set& error) {
+      if (!error.matches(PyExc_AttributeError)) throw;
+    }
+  } else if (const std::optional<int> place = saved_place(text)) {
+    if (const Value value = saved_value(self.node, *place)) return tensor_of(value);
+  }
+  throw py::attribute_error("'" + backward_name(self.node) + "' object has no attribute '" + text +
+                            "'");
+}
+
+void set_attribute(const py::object& self, const py::object& name, const py::object& value) {
+  Node* call = call_of(node_of_object(self.ptr()));
+  if (call && !py::hasattr(py::type::of(self), name)) {
+    return set_context_attribute(call, name, value);
+  }
+  if (PyObject_GenericSetAttr(self.ptr(), name.ptr(), value.ptr()) != 0) {
+    throw py::error_already_set();
+  }
+}
+
 void add_description(py::class_<GraphNode>& node) {
   node.def(
           "name", [](const GraphNode& self) { return backward_name(self.node); },
@@ -176,6 +230,8 @@ void add_description(py::class_<GraphNode>& node) {
       .def_property_readonly(
           "metadata", metadata,
           "A dict for whatever you want to keep with the node; it lives as long as the node.")
+      .def("__getattr__", attribute)
+      .def("__setattr__", set_attribute)
       .def("__eq__", [](const GraphNode& a,
                         const py::object& b) { return node_of_object(b.ptr()) == a.node; })
       .def("__hash__",

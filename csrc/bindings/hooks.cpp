@@ -1,7 +1,10 @@
 // Python callables on gradients.
 #include "bindings/convert.h"
+#include "bindings/function_context.h"
 #include "bindings/graph_node.h"
 #include "bindings/python_node.h"
+#include "engine/backward.h"
+#include "engine/batch.h"
 #include "engine/suspects.h"
 
 namespace wengert::bindings {
@@ -33,15 +36,24 @@ py::object tensor_or_none(const Value& value) {
   return py::reinterpret_steal<py::object>(wrap_or_none(value));
 }
 
-void check_replacement(const Value& changed, const Value& grad) {
+// What a hook returned instead of a gradient.
+Value replacement(const Value& grad, const py::object& result, const Callable& hook) {
+  if (!is_tensor(result.ptr())) {
+    throw TypeError(std::string("expected Variable, but hook returned '") +
+                    Py_TYPE(result.ptr())->tp_name + "': hook '" + hook.name() +
+                    "' must return a Tensor, or None to change nothing");
+  }
+  Value changed = value_of(result.ptr());
   if (!(changed.shape() == grad.shape())) {
-    throw std::runtime_error("a hook has changed the shape of the gradient from " +
-                             grad.shape().to_string() + " to " + changed.shape().to_string());
+    throw std::runtime_error(
+        "hook '" + hook.name() + "' has changed the size of value: it got a gradient of shape " +
+        grad.shape().to_string() + " and returned one of shape " + changed.shape().to_string());
   }
   if (changed.dtype() != grad.dtype()) {
-    throw std::runtime_error(std::string("a hook has changed the dtype of the gradient from ") +
-                             name_of(grad.dtype()) + " to " + name_of(changed.dtype()));
+    throw std::runtime_error("hook '" + hook.name() + "' has changed the type of value (was " +
+                             name_of(grad.dtype()) + " got " + name_of(changed.dtype()) + ")");
   }
+  return changed;
 }
 
 // On the gradient of a tensor: takes and returns that.
@@ -49,14 +61,7 @@ struct GradientHook : PythonHook {
   using PythonHook::PythonHook;
   void call(Value& grad) override {
     const py::object result = run(tensor_or_none(grad));
-    if (result.is_none()) return;
-    if (!is_tensor(result.ptr())) {
-      throw TypeError(std::string("a hook must return a Tensor or None, got a '") +
-                      Py_TYPE(result.ptr())->tp_name + "'");
-    }
-    const Value changed = value_of(result.ptr());
-    check_replacement(changed, grad);
-    grad = changed;
+    if (!result.is_none()) grad = replacement(grad, result, *this);
   }
 };
 
@@ -94,15 +99,10 @@ void replace(std::vector<Value>& grads, const py::object& result, const Callable
   }
   std::vector<Value> values(grads.size());
   for (std::size_t i = 0; i < grads.size(); ++i) {
-    PyObject* object = py::object(changed[i]).ptr();
-    if (object == Py_None) continue;
-    if (!is_tensor(object)) {
-      throw TypeError("hook '" + hook.name() + "' has returned a '" + Py_TYPE(object)->tp_name +
-                      "' as gradient " + std::to_string(i) + ", expected a Tensor or None");
-    }
+    const py::object object = changed[i];
+    if (object.is_none()) continue;
     if (!grads[i]) throw std::runtime_error("can't replace a None gradient with a non-None value");
-    values[i] = value_of(object);
-    check_replacement(values[i], grads[i]);
+    values[i] = replacement(grads[i], object, hook);
   }
   grads = std::move(values);
 }
@@ -163,6 +163,7 @@ void clear_python_objects(Extra& extra) {
   if (auto* function = dynamic_cast<FunctionAttributes*>(extra.attributes.get())) {
     Py_INCREF(Py_None);
     PyObject* context = std::exchange(function->context, Py_None);
+    if (Py_TYPE(context) == context_type) context_of(context)->node = nullptr;
     Py_DECREF(context);
   }
 }
@@ -203,9 +204,23 @@ Hooks& hooks_of(Node* node) {
   return *extra.hooks;
 }
 
+// A tensor with a tangent stands for two values, whose gradients two passes find: neither is what
+// its hooks ought to get.
+void require_one_gradient(const Node* node) {
+  if (level_of(node) > 0) {
+    throw std::runtime_error(
+        "cannot register a hook on a tensor of shape " + shape_of(node).to_string() +
+        " with a forward-mode tangent: it would not get the gradient's tangent; register it on "
+        "what the tensor is computed from, or take second derivatives by reverse mode alone");
+  }
+  if (is_batched(node)) throw CannotBatch("a hook takes gradients one by one");
+}
+
 template <class Kind, class List>
 HookHandle add_hook(Node* node, List Hooks::* list, const py::object& function) {
   require_callable(function);
+  require_one_gradient(node);
+  any_observed = true;
   auto hook = std::make_shared<Kind>(function.ptr());
   (hooks_of(node).*list).push_back(hook);
   node->set(kHooked);
@@ -226,6 +241,7 @@ HookHandle register_hook(const py::object& tensor, const py::object& callable,
   keep_identity(tensor.ptr());
   track(tensor.ptr());
   if (after_accumulation) {
+    hold(value.get());  // the hook gets the leaf, even if nobody else keeps its value
     return add_hook<LeafHook>(value.get(), &Hooks::after_accumulation, callable);
   }
   return also_none ? add_hook<AnyGradientHook>(value.get(), &Hooks::on_gradient, callable)

@@ -3,6 +3,7 @@
 #include "bindings/convert.h"
 #include "engine/accumulate.h"
 #include "engine/anomaly.h"
+#include "engine/backward.h"
 #include "engine/forward_log.h"
 #include "kernels/copy.h"
 
@@ -102,18 +103,32 @@ Value in_memory(Value value, const Array& array) {
   return own;
 }
 
+// A recorded write gives the tensor another node, but the gradient that it retains is the tensor's.
+void become(PyObject* self, const Value& result) {
+  const Value before = value_of(self);
+  rebind(self, result);
+  if (before->is_leaf() || !before->has(kRetainsGrad)) return;
+  before->clear(kRetainsGrad);
+  if (level_of(result.get()) > 0 || result->is_leaf()) return;
+  retain_gradient(result.get());
+  if (Value grad = grad_of(before.get())) {
+    set_grad(before.get(), Value());
+    set_grad(result.get(), std::move(grad));
+  }
+}
+
 // `result` has the tensor's memory: it takes the tensor's place, and if that is a view, its owner
 // changes too.
 void take_place(PyObject* self, const Value& result) {
   ViewOf* view = object_of(self)->view;
   if (!view) {
-    rebind(self, result);
+    become(self, result);
     return;
   }
   const Array array = result.array();
-  rebind(view->base, overwritten(value_of(view->base), result, array));
+  become(view->base, overwritten(value_of(view->base), result, array));
   view->base_node = value_of(view->base);
-  rebind(self, strided_view(view->base_node, array));
+  become(self, strided_view(view->base_node, array));
 }
 
 // Note [Saved before a write]: a value that an earlier operation saved counts as changed from now
@@ -148,7 +163,7 @@ void write_recorded(PyObject* self, const Value& target, Value result, const cha
   check_recorded(self, name);
   if (target->is_inline() || !shares_memory(self, target)) {
     keep_for(result, target, false);
-    rebind(self, result);  // nobody else sees the memory: the result's own will do
+    become(self, result);  // nobody else sees the memory: the result's own will do
     return;
   }
   const Array array = target.array();

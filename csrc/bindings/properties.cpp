@@ -88,20 +88,24 @@ int set_grad_attribute(PyObject* self, PyObject* object, void*) {
       return 0;
     }
     if (!is_tensor(object)) {
-      throw TypeError(std::string("grad: assigned grad must be a Tensor or None, got a '") +
-                      Py_TYPE(object)->tp_name + "'");
+      throw TypeError(
+          std::string("assigned grad expected to be a Tensor or None but got grad of type '") +
+          Py_TYPE(object)->tp_name + "'");
     }
     const Value grad = value_of(object);
     const Value value = value_of(self);
     if (!(grad.shape() == value.shape())) {
-      throw std::runtime_error("assigned grad has data of a different size: it has shape " +
-                               grad.shape().to_string() + ", the tensor " +
-                               value.shape().to_string());
+      throw std::runtime_error("attempting to assign a gradient of size '" +
+                               grad.shape().to_string() + "' to a tensor of size '" +
+                               value.shape().to_string() +
+                               "'. Please ensure that the gradient and the tensor are the same "
+                               "size");
     }
     if (grad.dtype() != value.dtype()) {
       throw std::runtime_error(
-          std::string("assigned grad has data of a different type: it has dtype ") +
-          name_of(grad.dtype()) + ", the tensor " + name_of(value.dtype()));
+          std::string("attempting to assign a gradient with dtype '") + name_of(grad.dtype()) +
+          "' to a tensor with dtype '" + name_of(value.dtype()) +
+          "'. The gradient must match the tensor's dtype: convert it with astype()");
     }
     if (grad.get() == node) throw std::runtime_error("can't assign Variable as its own grad");
     keep_identity(object);
@@ -243,7 +247,12 @@ PyObject* retain_grad(PyObject* self, PyObject*) {
     if (!node->requires_grad()) {
       throw std::runtime_error("can't retain_grad on Tensor that has requires_grad=False");
     }
-    if (!node->is_leaf()) node->set(kRetainsGrad);
+    if (level_of(node) > 0) {
+      throw std::runtime_error(
+          "retain_grad: a tensor of shape " + shape_of(node).to_string() +
+          " with a forward-mode tangent cannot keep its gradient; ask autograd.grad for it");
+    }
+    if (!node->is_leaf()) retain_gradient(node);
     Py_RETURN_NONE;
   });
 }

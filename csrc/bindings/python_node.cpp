@@ -14,7 +14,7 @@ namespace {
 
 // ---- the backward pass, called from Python ------------------------------------------------------
 
-std::vector<Value> values_of(PyObject* tensors, const char* what) {
+std::vector<Value> values_of(PyObject* tensors, const char* what, bool or_none = false) {
   const auto sequence = py::reinterpret_steal<py::object>(
       checked(PySequence_Fast(tensors, "expected a sequence of tensors")));
   const auto count = static_cast<std::size_t>(PySequence_Fast_GET_SIZE(sequence.ptr()));
@@ -25,7 +25,7 @@ std::vector<Value> values_of(PyObject* tensors, const char* what) {
       values[i] = value_of(tensor);
     } else if (Node* node = node_of_object(tensor)) {
       values[i] = Value(node);
-    } else if (tensor != Py_None) {
+    } else if (tensor != Py_None || !or_none) {
       throw TypeError(std::string(what) + ": expected tensors, got a '" + Py_TYPE(tensor)->tp_name +
                       "'");
     }
@@ -33,12 +33,16 @@ std::vector<Value> values_of(PyObject* tensors, const char* what) {
   return values;
 }
 
-void require_grad_of(const std::vector<Value>& inputs) {
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i].requires_grad()) continue;
-    throw std::runtime_error("One of the differentiated Tensors does not require grad: input " +
-                             std::to_string(i) + " has shape " + inputs[i].shape().to_string() +
-                             "; make it with requires_grad=True");
+void require_grad_of(const BackwardRequest& request) {
+  for (std::size_t i = 0; i < request.inputs.size(); ++i) {
+    const Value& input = request.inputs[i];
+    if (input.requires_grad()) continue;
+    throw std::runtime_error(
+        std::string(request.accumulate
+                        ? "can't retain_grad on Tensor that has requires_grad=False"
+                        : "One of the differentiated Tensors does not require grad") +
+        ": input " + std::to_string(i) + " has shape " + input.shape().to_string() +
+        "; make it with requires_grad=True");
   }
 }
 
@@ -68,13 +72,13 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t count) {
       throw TypeError("run_backward() takes 6 positional arguments, got " + std::to_string(count));
     BackwardRequest request;
     request.outputs = values_of(args[0], "outputs");
-    request.grads = values_of(args[1], "grad_outputs");
+    request.grads = values_of(args[1], "grad_outputs", true);
     request.has_inputs = args[2] != Py_None;
     if (request.has_inputs) request.inputs = values_of(args[2], "inputs");
-    require_grad_of(request.inputs);
     request.retain_graph = is_true(args[3]);
     request.create_graph = is_true(args[4]);
     request.accumulate = is_true(args[5]);
+    require_grad_of(request);
     const bool note = thread_state.forward_log && depend_on_function(request.outputs);
     const WaitingGradients waiting;
     const std::vector<Value> grads = run_backward(std::move(request));

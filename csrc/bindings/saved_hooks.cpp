@@ -114,6 +114,19 @@ struct SavedTensor {
   }
 };
 
+// As if the tensor had been written to in place.
+void increment_version(const py::object& tensor) {
+  if (!is_tensor(tensor.ptr())) {
+    throw TypeError(std::string("increment_version: expected a Tensor, got a '") +
+                    Py_TYPE(tensor.ptr())->tp_name + "'");
+  }
+  Node* node = node_of(tensor.ptr());
+  if (node->is_inline())
+    ++node->version;
+  else
+    node->as_array()->array.storage->bump_version();
+}
+
 void list(const PackedValue* value, std::vector<PyObject*>& objects) {
   const auto* packed = dynamic_cast<const PackedObject*>(value);
   if (!packed) return;
@@ -126,6 +139,7 @@ void list(const PackedValue* value, std::vector<PyObject*>& objects) {
 void list_packed(const Extra& extra, std::vector<PyObject*>& objects) {
   if (!extra.packed) return;
   for (const auto& value : extra.packed->values) list(value.get(), objects);
+  for (const auto& attribute : extra.packed->attributes) list(attribute.value.get(), objects);
 }
 
 bool list_saved_tensor(PyObject* object, std::vector<PyObject*>& objects) {
@@ -151,6 +165,7 @@ void add_saved_hooks(py::module_& module) {
   py::class_<SavedTensor>(module, "SavedTensor", "What pack hooks made of a tensor.")
       .def("unpack", &SavedTensor::unpack, "The tensor, at its place in the graph.");
   module.def("push_saved_tensors_hooks", push, py::arg("pack_hook"), py::arg("unpack_hook"));
+  module.def("increment_version", increment_version, py::arg("tensor"));
   module.def("pop_saved_tensors_hooks", pop);
   module.def("disable_saved_tensors_hooks", disable, py::arg("message"));
 }

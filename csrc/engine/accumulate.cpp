@@ -97,6 +97,13 @@ void set_grad(Node* node, Value grad) {
   Value::adopt(before);
 }
 
+bool any_observed = false;
+
+void retain_gradient(Node* node) {
+  node->set(kRetainsGrad);
+  any_observed = true;
+}
+
 void accumulate_into_leaf(Node* leaf, Value grad) {
   const KeepLocked keep;  // other threads may be adding to the same leaf
   const Value before = grad_of(leaf);

@@ -110,7 +110,14 @@ std::string name_of_operation(const Node* node) {
 
 std::vector<Value> run_plain_backward(BackwardRequest request) {
   check(request);
-  if (request.outputs.empty()) return {};
+  if (request.accumulate) {
+    for (const Value& input : request.inputs) {
+      if (!input->is_leaf()) retain_gradient(input.get());
+    }
+  }
+  if (request.outputs.empty()) {
+    return std::vector<Value>(request.accumulate ? 0 : request.inputs.size());
+  }
   struct Births {  // those of the forward pass concern the passes over it only
     ~Births() {
       if ((thread_state.modes & kAnomaly) && this_pass == 0) forget_births();

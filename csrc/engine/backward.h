@@ -51,6 +51,11 @@ std::string backward_name(const Node* node);
 // The gradient a leaf keeps or a node retained; null if there is none.
 Value grad_of(Node* node);
 void set_grad(Node* node, Value grad);
+// From now on a node that is no leaf keeps its gradient.
+void retain_gradient(Node* node);
+
+// Whether any hook was ever registered, or gradient retained: most programs do without.
+extern bool any_observed;
 
 // The nodes from which the outputs were computed (only those that require grad), each once, every
 // node before its inputs.

@@ -1,9 +1,13 @@
 // Backward passes over values with tangents.
 #include <algorithm>
+#include <unordered_set>
 
-#include "engine/backward.h"
+#include "engine/hook_calls.h"
 
 namespace wengert {
+
+constinit thread_local HookedGradients* hooked_gradients = nullptr;
+
 namespace {
 
 int level_in(const std::vector<Value>& values) {
@@ -42,6 +46,50 @@ BackwardRequest tangent_request(const BackwardRequest& request, const BackwardRe
   return result;
 }
 
+// Hooks of nodes see gradients of several tensors, and what is retained is one value: that is not
+// worked out for both passes together, and neither are hooks for tangents of tangents.
+const char* refused(const Node* node, bool nested) {
+  if (node->has(kRetainsGrad)) return "retain_grad()";
+  if (!node->has(kHooked) || !node->extra->hooks) return nullptr;
+  const Hooks& hooks = *node->extra->hooks;
+  if (!hooks.before_rule.empty() || !hooks.after_rule.empty()) return "hooks on its node";
+  return nested && !hooks.on_gradient.empty() ? "hooks" : nullptr;
+}
+
+void refuse_observed(const std::vector<Value>& outputs, const std::vector<Value>& inputs,
+                     bool nested) {
+  if (!any_observed) return;
+  std::unordered_set<const Node*> reached;  // the inputs, and what leads to one
+  for (const Value& input : inputs) reached.insert(input.get());
+  const std::vector<Node*> order = topological_order(outputs);
+  for (auto at = order.rbegin(); at != order.rend(); ++at) {
+    const Node* node = *at;
+    bool leads = reached.contains(node);
+    for (std::uint32_t i = 0; i < node->input_count && !leads && !node->is_leaf(); ++i) {
+      leads = reached.contains(node->input(i));
+    }
+    if (!leads) continue;
+    reached.insert(node);
+    const char* reason = refused(node, nested);
+    if (!reason) continue;
+    throw std::runtime_error(
+        "grad: the outputs carry " + std::string(nested ? "nested " : "") +
+        "forward-mode tangents, but a tensor of shape " + shape_of(node).to_string() +
+        " made by '" + name_of_operation(node) + "' has " + reason +
+        ", which would see parts of its gradient; remove that, or take second derivatives by "
+        "reverse mode alone (create_graph=True)");
+  }
+}
+
+// Lets the next pass know of the hooked gradients; none if it does not start.
+std::vector<Value> run_with(HookedGradients& hooked, BackwardRequest request) {
+  struct Guard {
+    explicit Guard(HookedGradients* h) { hooked_gradients = h; }
+    ~Guard() { hooked_gradients = nullptr; }
+  } const guard(&hooked);
+  return run_plain_backward(std::move(request));
+}
+
 }  // namespace
 
 // Note [Forward over reverse]: the tangent of a recorded result is recorded too, as a function of
@@ -62,10 +110,21 @@ std::vector<Value> run_backward(BackwardRequest request) {
   primal.grads = primals_of(request.grads, level);
   primal.inputs = primals_of(request.inputs, level);
   BackwardRequest along = tangent_request(request, primal, level);
+  const bool nested =
+      std::max({level_in(primal.outputs), level_in(primal.grads), level_in(primal.inputs),
+                level_in(along.outputs), level_in(along.grads)}) > 0;
+  refuse_observed(primal.outputs, primal.inputs, nested);
+  refuse_observed(along.outputs, primal.inputs, nested);
+  HookedGradients hooked;
+  hooked.level = level;
+  const auto run = [&](BackwardRequest part) {
+    return nested ? run_backward(std::move(part)) : run_with(hooked, std::move(part));
+  };
   primal.retain_graph = primal.retain_graph || !along.outputs.empty();
-  std::vector<Value> grads = run_backward(primal);
+  std::vector<Value> grads = run(primal);
+  hooked.noting = false;
   const std::vector<Value> tangents =
-      along.outputs.empty() ? std::vector<Value>(grads.size()) : run_backward(along);
+      along.outputs.empty() ? std::vector<Value>(grads.size()) : run(along);
   for (std::size_t i = 0; i < grads.size(); ++i) {
     if (!tangents[i]) continue;
     if (!grads[i]) grads[i] = zeros_like(primal.inputs[i]);

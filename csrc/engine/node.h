@@ -178,10 +178,12 @@ struct Attributes {
   virtual void release_saved() {}
   // The sum of the versions of values saved here now.
   virtual std::uint32_t versions() const { return 0; }
-  // The one value saved here, if there is one that the engine may pack, and the same attributes
-  // with another in its place.
-  virtual Value saved_value() const { return Value(); }
-  virtual std::shared_ptr<Attributes> with_saved(const Value&) const { return nullptr; }
+  // The values saved here that the engine may pack, and the same attributes with others in their
+  // places; with none if there are none.
+  virtual std::vector<Value> saved_values() const { return {}; }
+  virtual std::shared_ptr<Attributes> with_saved(const std::vector<Value>&) const {
+    return nullptr;
+  }
   // The nodes that values in here are references to, each as often as there are such values.
   virtual void list_values(std::vector<const Node*>&) const {}
   // Instead of the operation's name, for Functions.
@@ -214,6 +216,11 @@ struct Hooks {
   std::vector<std::shared_ptr<Hook>> before_rule;
   std::vector<std::shared_ptr<RuleHook>> after_rule;
   std::vector<std::shared_ptr<Hook>> after_accumulation;
+
+  bool any() const {
+    return !(on_gradient.empty() && before_rule.empty() && after_rule.empty() &&
+             after_accumulation.empty());
+  }
 };
 
 struct PackedValues;

@@ -112,9 +112,12 @@ int operation_count();
 // The hot loop's own copy of `scalar_backward`, by operation id.
 extern void (*scalar_backward_table[kMaxOperations])(Node*, double);
 
-// Errors that become Python's TypeError; ValueError and IndexError are std::invalid_argument and
-// std::out_of_range.
+// Errors that become Python's TypeError and so on; ValueError and IndexError are
+// std::invalid_argument and std::out_of_range.
 struct TypeError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+struct NotImplementedError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 struct FloatingPointError : std::runtime_error {

@@ -5,6 +5,7 @@
 #include "engine/backward.h"
 #include "engine/broadcast.h"
 #include "engine/saved.h"
+#include "engine/suspects.h"
 
 namespace wengert {
 namespace {
@@ -31,18 +32,42 @@ void pack_input(Node* node, std::uint32_t i, PackedValues& packed) {
   unhold(input);
 }
 
-// The unpacked value of a place, of which the graph knows `original`.
-Value unpacked(const Node* node, PackedValues::Place place, Node* original) {
-  const PackedValues& packed = *node->extra->packed;
-  const GradMode off(false);
-  Value value = packed.values[place]->unpack();
-  if (!original) return value;
-  check_unpacked(value, original, name_of_operation(node));
-  // A pack hook may keep the very memory.
-  if (same_memory(value.get(), original) && version_of(original) != packed.versions[place]) {
-    modified_in_place(node, original, packed.versions[place]);
+const Storage* storage_of(const Value& value) {
+  return value->is_inline() ? nullptr : value->as_array()->array.storage.get();
+}
+
+void pack_attributes(Node* node, PackedValues& packed) {
+  Extra& extra = *node->extra;
+  for (const Value& saved : extra.attributes->saved_values()) {
+    const std::uint32_t version = version_of(saved.get());
+    packed.attributes.push_back(
+        {pack_value(saved), saved.dtype(), saved.shape(), storage_of(saved), version});
   }
-  return value;
+  node->saved_versions -= extra.attributes->versions();
+  extra.attributes = extra.attributes->with_saved({});
+}
+
+void require_like(const Value& value, const Dims& shape, DType dtype, const std::string& name) {
+  if (value.shape() == shape && value.dtype() == dtype) return;
+  throw std::runtime_error(
+      "saved_tensors_hooks: for '" + name + "' the unpack hook returned a tensor of shape " +
+      value.shape().to_string() + " and dtype " + name_of(value.dtype()) + ", expected shape " +
+      shape.to_string() + " and dtype " + name_of(dtype));
+}
+
+std::vector<Value> unpacked_attributes(const Node* node) {
+  const GradMode off(false);
+  std::vector<Value> values;
+  for (const PackedAttribute& packed : node->extra->packed->attributes) {
+    values.push_back(packed.value->unpack());
+    const Value& value = values.back();
+    require_like(value, packed.shape, packed.dtype, name_of_operation(node));
+    const Storage* storage = storage_of(value);
+    if (storage && storage == packed.storage && version_of(value.get()) > packed.version) {
+      modified_in_place(node, nullptr, packed.version);
+    }
+  }
+  return values;
 }
 
 Value copy_without_inputs(Node* node) {
@@ -80,11 +105,19 @@ bool same_memory(const Node* a, const Node* b) {
 }
 
 void check_unpacked(const Value& value, const Node* original, const std::string& name) {
-  if (value.shape() == shape_of(original) && value.dtype() == dtype_of(original)) return;
-  throw std::runtime_error(
-      "saved_tensors_hooks: for '" + name + "' the unpack hook returned a tensor of shape " +
-      value.shape().to_string() + " and dtype " + name_of(value.dtype()) + ", expected shape " +
-      shape_of(original).to_string() + " and dtype " + name_of(dtype_of(original)));
+  require_like(value, shape_of(original), dtype_of(original), name);
+}
+
+Value unpacked(const Node* node, PackedValues::Place place, Node* original) {
+  const PackedValues& packed = *node->extra->packed;
+  const GradMode off(false);
+  Value value = packed.values[place]->unpack();
+  check_unpacked(value, original, name_of_operation(node));
+  // A pack hook may keep the very memory.
+  if (same_memory(value.get(), original) && version_of(original) != packed.versions[place]) {
+    modified_in_place(node, original, packed.versions[place]);
+  }
+  return value;
 }
 
 void set_pack_function(PackFunction pack) { pack_function = pack; }
@@ -104,7 +137,7 @@ std::unique_ptr<PackedValue> pack_value(const Value& value) {
 
 void pack_saved(Node* node) {
   const bool in_attributes =
-      node->extra && node->extra->attributes && node->extra->attributes->saved_value();
+      node->extra && node->extra->attributes && !node->extra->attributes->saved_values().empty();
   if (!node->has(kAnySaved) && !in_attributes) return;
   Extra& extra = extra_of(node);
   if (!extra.packed) extra.packed = std::make_unique<PackedValues>();
@@ -118,13 +151,9 @@ void pack_saved(Node* node) {
     node->saved_versions -= version * kVersionWeights[2];
     unhold(node);
   }
-  if (in_attributes) {
-    const Value saved = extra.attributes->saved_value();
-    put(packed, PackedValues::kAttribute, saved, version_of(saved.get()));
-    node->saved_versions -= extra.attributes->versions();
-    extra.attributes = extra.attributes->with_saved(Value());
-  }
+  if (in_attributes) pack_attributes(node, packed);
   node->set(kPacked);
+  add_suspect(node);  // what the hooks keep may lead back to the node
 }
 
 Value as_value_of(Node* node, const Value& value) {
@@ -140,8 +169,8 @@ Value as_value_of(Node* node, const Value& value) {
 StandIn::StandIn(Node* node) : original_(node), node_(copy_without_inputs(node)) {
   Node* copy = node_.get();
   std::shared_ptr<Attributes> attributes = node->extra->attributes;
-  if (node->extra->packed->values[PackedValues::kAttribute]) {
-    attributes = attributes->with_saved(unpacked(node, PackedValues::kAttribute, nullptr));
+  if (!node->extra->packed->attributes.empty()) {
+    attributes = attributes->with_saved(unpacked_attributes(node));
   }
   std::vector<Value> inputs = stand_ins_of_inputs(node);
   if (attributes) extra_of(copy).attributes = std::move(attributes);

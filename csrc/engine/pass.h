@@ -12,6 +12,7 @@
 #include "engine/backward.h"
 #include "engine/batch.h"
 #include "engine/broadcast.h"
+#include "engine/hook_calls.h"
 #include "engine/packed.h"
 #include "engine/saved.h"
 #include "engine/scalar_walk.h"
@@ -235,36 +236,39 @@ class Pass : public RunningPass {
         for_each_input(node, [&](Node* input) { lack(input); });
       for_each_input(node, [&](Node* input) { used(input); });
       if (!keep_) release_saved(node);
+    } else if (grad && request_.accumulate && node->has(kHooked)) {
+      run_hooks_only(node, std::move(grad));
     }
   }
 
-  // Hooks may remove themselves and others: those of a step that has begun still run.
-  template <class List, class... Arguments>
-  static void call_all(const Node* node, List Hooks::* list, Arguments&... arguments) {
-    if (!node->has(kHooked) || !node->extra->hooks) return;
-    const List hooks = node->extra->hooks.get()->*list;
-    for (const auto& hook : hooks) hook->call(arguments...);
-  }
-
-  static void miss(const Node* node) {
-    if (!node->extra->hooks) return;
-    const auto hooks = node->extra->hooks->on_gradient;
-    for (const auto& hook : hooks) hook->missed();
-  }
-
-  // Hooks on the tensor, then what is kept or returned of its gradient.
+  // Hooks on the tensor, then what is kept or returned of its gradient. As in PyTorch, what is
+  // returned of a node that the pass goes on from is the gradient before those hooks.
   void receive(Node* node, Value& grad) {
-    call_all(node, &Hooks::on_gradient, grad);
+    const bool returned = scratch_.is_captured(node) && !request_.accumulate;
+    const bool before_hooks = returned && !node->is_leaf() && goes_on(node);
+    if (before_hooks) results_[node] = grad;
+    const auto hooks = [&](Value& g) { call_all(node, &Hooks::on_gradient, g); };
+    if (hooked_ && node->has(kHooked))
+      hooked_->call(node, grad, hooks);
+    else
+      hooks(grad);
     if (node->has(kRetainsGrad)) retain(node, grad);
-    if (scratch_.is_captured(node)) {
-      Value& result = results_[node];
-      result = grad;
-    }
+    if (returned && !before_hooks) results_[node] = grad;
+  }
+
+  // Of a node whose inputs get no gradient, but which was asked for by backward(inputs=...): its
+  // own hooks see that it was reached.
+  void run_hooks_only(Node* node, Value grad) {
+    call_all(node, &Hooks::before_rule, grad);
+    if (!grad) return;
+    Gradients none(node->input_count);
+    call_all(node, &Hooks::after_rule, none, grad);
   }
 
   void retain(Node* node, const Value& grad) {
     const Value kept = extra_of(node).grad;
-    set_grad(node, kept ? sum_of(kept, grad) : grad);
+    // It must not share memory with anything the user can see or change.
+    set_grad(node, kept ? sum_of(kept, grad) : request_.create_graph ? grad : unshared(grad));
   }
 
   void finish_leaf(Node* node, Value grad) {
@@ -381,13 +385,7 @@ class Pass : public RunningPass {
 
   std::vector<Value> collect() {
     std::vector<Value> grads;
-    if (!request_.has_inputs || request_.accumulate) {
-      // backward(inputs=[non-leaf]) accumulates into what the non-leaf retains.
-      for (auto& [node, grad] : results_) {
-        if (!node->is_leaf() && !node->has(kRetainsGrad)) retain(node, grad);
-      }
-      return grads;
-    }
+    if (!request_.has_inputs || request_.accumulate) return grads;
     for (const Value& input : request_.inputs) {
       auto found = results_.find(input.get());
       if (found == results_.end())
@@ -420,6 +418,7 @@ class Pass : public RunningPass {
   static constexpr std::size_t kSpareCapacity = 4096;
 
   BackwardRequest& request_;
+  HookedGradients* hooked_ = std::exchange(hooked_gradients, nullptr);
   Scratch scratch_;
   GradMode mode_;
   bool batched_;  // every gradient may be a batch

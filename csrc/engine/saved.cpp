@@ -18,8 +18,9 @@ std::string describe(const Node* node) {
 
 [[noreturn]] void already_freed(const Node* node) {
   throw std::runtime_error(
-      "Trying to backward through the graph a second time: " + describe(node) +
-      " has freed its saved values; pass retain_graph=True to the first backward");
+      "Trying to backward through the graph a second time (or directly access saved tensors after "
+      "they have already been freed): " +
+      describe(node) + " has freed its saved values; pass retain_graph=True to the first backward");
 }
 
 // Which of the values that a node saved has changed, and its version when it was saved.
@@ -84,7 +85,7 @@ void release_saved(Node* node) {
   }
   if (node->has(kSavedResult)) unhold(node);
   if (node->has(kPacked)) {
-    const auto packed = std::exchange(node->extra->packed->values, {});  // may run Python code
+    const PackedValues packed = std::move(*node->extra->packed);  // letting go may run Python code
   }
   if (node->extra && node->extra->attributes) node->extra->attributes->release_saved();
 }

@@ -23,6 +23,16 @@ struct TakeAttributes : Attributes {
   Dims shape;                  // of the input
   TakeAttributes(int first, std::vector<Array> i, Dims s)
       : first_axis(first), indices(std::move(i)), shape(std::move(s)) {}
+  std::vector<Value> saved_values() const override {
+    std::vector<Value> values;
+    for (const Array& index : indices) values.push_back(make_array(index));
+    return values;
+  }
+  std::shared_ptr<Attributes> with_saved(const std::vector<Value>& values) const override {
+    std::vector<Array> arrays;
+    for (const Value& value : values) arrays.push_back(value.array());
+    return std::make_shared<TakeAttributes>(first_axis, std::move(arrays), shape);
+  }
 };
 
 template <class A>

@@ -23,7 +23,9 @@ struct RegionAttributes : Attributes {
 };
 
 struct ItemsRegion : RegionAttributes {
+  struct Unshared {};  // the arrays are nobody else's
   std::vector<IndexItem> items;
+  ItemsRegion(std::vector<IndexItem> i, Unshared) : items(std::move(i)) {}
   explicit ItemsRegion(std::vector<IndexItem> i) : items(std::move(i)) {
     for (IndexItem& item : items) {  // our own: changing the caller's later changes nothing
       if (item.kind == IndexItem::kArray) item.array = copy_of(item.array);
@@ -32,6 +34,24 @@ struct ItemsRegion : RegionAttributes {
   Array places(const Dims& shape) const override {
     const GradMode off(false);
     return copy_of(index(make_array(counted(shape)), items).array());
+  }
+  std::vector<Value> saved_values() const override {
+    std::vector<Value> values;
+    for (const IndexItem& item : items) {
+      if (item.kind == IndexItem::kArray && item.array.storage) {
+        values.push_back(make_array(item.array));
+      }
+    }
+    return values;
+  }
+  std::shared_ptr<Attributes> with_saved(const std::vector<Value>& values) const override {
+    std::vector<IndexItem> changed = items;
+    auto value = values.begin();
+    for (IndexItem& item : changed) {
+      if (item.kind != IndexItem::kArray) continue;
+      item.array = value == values.end() ? Array() : (value++)->array();
+    }
+    return std::make_shared<ItemsRegion>(std::move(changed), Unshared());
   }
 };
 

@@ -17,9 +17,11 @@ struct ConditionAttributes : Attributes {
   void list_values(std::vector<const Node*>& nodes) const override {
     nodes.push_back(condition.get());
   }
-  Value saved_value() const override { return condition; }
-  std::shared_ptr<Attributes> with_saved(const Value& value) const override {
-    return std::make_shared<ConditionAttributes>(value);
+  std::vector<Value> saved_values() const override {
+    return condition ? std::vector<Value>{condition} : std::vector<Value>();
+  }
+  std::shared_ptr<Attributes> with_saved(const std::vector<Value>& values) const override {
+    return std::make_shared<ConditionAttributes>(values.empty() ? Value() : values[0]);
   }
 };
 

@@ -21,7 +21,13 @@ from wengert._core import (
     set_num_threads,
     tensor,
 )
-from wengert.autograd import Function, checkpoint
+from wengert.autograd import (
+    Function,
+    checkpoint,
+    is_anomaly_check_nan_enabled,
+    is_anomaly_enabled,
+    set_anomaly_enabled,
+)
 from wengert.creation import (
     arange,
     asarray,
@@ -98,6 +104,8 @@ __all__ = [
     "hvp",
     "inf",
     "inference_mode",
+    "is_anomaly_check_nan_enabled",
+    "is_anomaly_enabled",
     "is_grad_enabled",
     "is_inference_mode_enabled",
     "jacfwd",
@@ -117,6 +125,7 @@ __all__ = [
     "pi",
     "release_cached_memory",
     "select",
+    "set_anomaly_enabled",
     "set_grad_enabled",
     "set_num_threads",
     "split",

@@ -3,9 +3,12 @@
 import functools
 import inspect
 import threading
+import warnings
 from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, Literal, TypeVar
+
+import numpy as np
 
 from wengert import _core
 from wengert._core import is_grad_enabled
@@ -47,6 +50,13 @@ class _GradMode:
 
     def __call__(self, function: _F) -> _F:
         """Run the function, or each step of a generator, in this mode."""
+        if inspect.isclass(function):
+            warnings.warn(
+                "Decorating classes is deprecated: only the making of instances runs in the mode. "
+                "Decorate methods, or use `with`",
+                FutureWarning,
+                2,
+            )
         if inspect.isgeneratorfunction(function):
             wrap = _generator_in_mode
         elif inspect.iscoroutinefunction(function):
@@ -185,6 +195,8 @@ class set_grad_enabled(_GradMode):  # noqa: N801  (PyTorch's name)
 
     def __init__(self, mode: bool) -> None:
         super().__init__()
+        if not isinstance(mode, bool | np.bool_):
+            raise TypeError(f"set_grad_enabled: mode must be a bool, got a '{type(mode).__name__}'")
         self._enabled = bool(mode)
         self._before.append(_core.set_grad_enabled(self._enabled))
 

@@ -20,7 +20,7 @@ def _backward(
     gradient: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
-    inputs: Tensor | Sequence[Tensor] | None = None,
+    inputs: Tensor | Sequence[Tensor] | dict[Any, Tensor] | None = None,
 ) -> None:
     """Add the gradient of this tensor into the `grad` of every leaf; see `autograd.backward`.
 
@@ -34,7 +34,7 @@ def _backward(
         keep = create_graph if retain_graph is None else retain_graph
         _core.run_backward((self,), (None,), None, keep, create_graph, True)
     else:
-        autograd.backward(self, gradient, retain_graph, create_graph, inputs)
+        autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
 
 def _register_hook(self: Tensor, hook: Callable[[Tensor], Any]) -> _core.HookHandle:

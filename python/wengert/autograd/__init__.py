@@ -1,17 +1,19 @@
 """Gradients of recorded computations: `backward`, `grad` and the extension API `Function`."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from wengert import _core
+from wengert import _core, grad_mode
 from wengert._core import Node, Tensor
 from wengert.autograd import _checks, forward_ad, functional, graph
 from wengert.autograd.anomaly_mode import (
     detect_anomaly,
     is_anomaly_check_nan_enabled,
     is_anomaly_enabled,
+    set_anomaly_enabled,
     set_detect_anomaly,
 )
 from wengert.autograd.checkpointing import checkpoint
@@ -41,6 +43,7 @@ __all__ = [
     "forward_ad",
     "functional",
     "grad",
+    "grad_mode",
     "gradcheck",
     "gradgradcheck",
     "graph",
@@ -51,6 +54,7 @@ __all__ = [
     "is_inference_mode_enabled",
     "no_grad",
     "once_differentiable",
+    "set_anomaly_enabled",
     "set_detect_anomaly",
     "set_grad_enabled",
 ]
@@ -59,6 +63,8 @@ __all__ = [
 def _sequence(tensors: Any) -> Sequence[Any]:
     if isinstance(tensors, Tensor | graph.GradientEdge) or tensors is None:
         tensors = (tensors,)
+    elif isinstance(tensors, dict):
+        tensors = tuple(tensors.values())
     return tuple(t.node if isinstance(t, graph.GradientEdge) else t for t in tensors)
 
 
@@ -86,7 +92,8 @@ def backward(
     grad_tensors: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
-    inputs: Tensor | Sequence[Tensor] | None = None,
+    grad_variables: Any = None,
+    inputs: Tensor | Sequence[Tensor] | dict[Any, Tensor] | None = None,
 ) -> None:
     """Add the gradients of the sum of `tensors` into the `grad` of every leaf.
 
@@ -100,8 +107,10 @@ def backward(
         Keep what the graph has saved, for another pass. By default kept if `create_graph`.
     create_graph : bool
         Record the pass itself, so that gradients can be differentiated.
-    inputs : Tensor or sequence of Tensor, optional
-        Only these get gradients.
+    grad_variables
+        The old name of `grad_tensors`; warns.
+    inputs : Tensor, sequence of Tensor or dict of Tensor, optional
+        Only these get gradients. One that is no leaf keeps its gradient as after `retain_grad()`.
 
     Raises
     ------
@@ -109,10 +118,22 @@ def backward(
         If a tensor has no graph, if a pass has freed what is needed, or if a saved value was
         changed in place since.
     """
+    if grad_variables is not None:
+        warnings.warn(
+            "`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, 2
+        )
+        if grad_tensors is not None:
+            raise RuntimeError(
+                "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to "
+                "`backward()`. Please only use `grad_tensors`."
+            )
+        grad_tensors = grad_variables
     outputs = _sequence(tensors)
     chosen = None if inputs is None else _sequence(inputs)
     if chosen is not None and len(chosen) == 0:
-        raise RuntimeError("backward: inputs cannot be empty; leave it out to reach every leaf")
+        raise RuntimeError(
+            "`inputs` argument to `backward()` cannot be empty; leave it out to reach every leaf."
+        )
     keep = create_graph if retain_graph is None else retain_graph
     grads = _matching_grads(tensors, outputs, grad_tensors, "backward")
     _core.run_backward(outputs, grads, chosen, keep, create_graph, True)
@@ -120,22 +141,25 @@ def backward(
 
 def grad(
     outputs: Tensor | Sequence[Tensor],
-    inputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor] | dict[Any, Tensor],
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
-) -> tuple[Any, ...]:
+) -> Any:
     """The gradients of the sum of `outputs` with respect to `inputs`; no `grad` is touched.
 
     Parameters
     ----------
     outputs, grad_outputs, retain_graph, create_graph
         As in `backward`.
-    inputs : Tensor or sequence of Tensor
+    inputs : Tensor, sequence of Tensor or dict of Tensor
         Leaves or not.
+    only_inputs : bool
+        Accepted for PyTorch's sake: only the inputs' gradients are computed in any case.
     allow_unused : bool, optional
         Give None for an input that the outputs do not depend on, instead of an error.
     is_grads_batched : bool
@@ -148,8 +172,8 @@ def grad(
     Returns
     -------
     tuple of Tensor
-        One gradient for each input, of its shape; with `is_grads_batched` behind an axis of as
-        many as there are gradients to start from.
+        One gradient for each input, of its shape (a dict with the same keys for a dict); with
+        `is_grads_batched` behind an axis of as many as there are gradients to start from.
 
     >>> import wengert as wg
     >>> x = wg.tensor(3.0, requires_grad=True)
@@ -163,11 +187,18 @@ def grad(
     out = _sequence(outputs)
     wanted = _sequence(inputs)
     if not wanted:
-        raise RuntimeError("`inputs` argument to `grad()` cannot be empty")
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     if materialize_grads and allow_unused is False:
         raise ValueError(
             "Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
-            "allow_unused=False"
+            "allow_unused=False."
+        )
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs argument is deprecated and is ignored now (defaults to True); to "
+            "accumulate gradients of other leaves call backward().",
+            FutureWarning,
+            2,
         )
     keep = create_graph if retain_graph is None else retain_graph
     grads = _matching_grads(outputs, out, grad_outputs, "grad")
@@ -183,8 +214,8 @@ def grad(
             results[i] = _core.tensor(np.zeros(wanted[i].shape), dtype=wanted[i].dtype)
         elif not allow_unused:
             raise RuntimeError(
-                "One of the differentiated Tensors appears to not have been used in the graph: "
-                f"input {i}, of shape {wanted[i].shape}. Set allow_unused=True if this is the "
-                "desired behavior."
+                f"The differentiated Tensor at index {i} appears to not have been used in the "
+                "graph. Set allow_unused=True if this is the desired behavior. Its shape is "
+                f"{wanted[i].shape}; it gets None then, or zeros with materialize_grads=True."
             )
-    return tuple(results)
+    return dict(zip(inputs, results, strict=True)) if isinstance(inputs, dict) else tuple(results)

@@ -17,33 +17,62 @@ def as_tuple(given: Any, what: str, name: str) -> tuple[bool, tuple[Tensor, ...]
     """
     if isinstance(given, Tensor):
         return False, (given,)
+    source = f"{what} of the user-provided function" if what == "outputs" else what
     if not isinstance(given, tuple):
         raise TypeError(
-            f"The {what} given to {name} must be either a Tensor or a tuple of Tensors but got "
-            f"{type(given).__name__}"
+            f"The {source} given to {name} must be either a Tensor or a tuple of Tensors but the "
+            f"given {source} has type {type(given)}."
         )
     for i, tensor in enumerate(given):
         if not isinstance(tensor, Tensor):
             raise TypeError(
-                f"The {what} given to {name} must be either a Tensor or a tuple of Tensors but the "
-                f"value at index {i} has type {type(tensor).__name__}"
+                f"The {source} given to {name} must be either a Tensor or a tuple of Tensors but "
+                f"the value at index {i} has type {type(tensor)}."
             )
     return True, given
 
 
-def require_dependence(
-    outputs: Sequence[Tensor], variables: Sequence[Tensor], name: str, of: str = "output"
-) -> None:
-    """Raise if an output's graph lacks a variable, whose gradient would be zeros."""
+def _independent(results: Sequence[Tensor], variables: Sequence[Tensor]) -> tuple[int, int] | None:
+    """A result, and a variable that it does not depend on; None if there is no such pair."""
     wanted = [_core.node_of(variable) for variable in variables]
-    for i, output in enumerate(outputs):
-        reached = set(_core.topological_order([_core.node_of(output)]))
+    for i, result in enumerate(results):
+        reached = set(_core.topological_order([_core.node_of(result)]))
         for k, node in enumerate(wanted):
             if node not in reached:
-                raise RuntimeError(
-                    f"{name}: {of} {i} of the user-provided function is independent of input {k}. "
-                    "This is not allowed in strict mode."
-                )
+                return i, k
+    return None
+
+
+def require_dependence(outputs: Sequence[Tensor], variables: Sequence[Tensor], name: str) -> None:
+    """Raise if an output's graph lacks a variable, whose gradient would be zeros."""
+    if pair := _independent(outputs, variables):
+        raise RuntimeError(
+            f"Output {pair[0]} of the user-provided function is independent of input {pair[1]}. "
+            f"This is not allowed in strict mode; {name} gives zeros with strict=False."
+        )
+
+
+def require_second_dependence(
+    gradients: Sequence[Tensor], variables: Sequence[Tensor], name: str
+) -> None:
+    """Raise if a gradient's graph lacks a variable, so that second derivatives are zeros."""
+    if pair := _independent(gradients, variables):
+        raise RuntimeError(
+            "While computing the hessian, found that the jacobian of the user-provided function "
+            f"with respect to input {pair[0]} is independent of input {pair[1]}. This is not "
+            f"allowed in strict mode; {name} gives zeros with strict=False."
+        )
+
+
+def require_recorded(gradients: Sequence[Tensor], name: str) -> None:
+    """Raise if a derivative that is to be differentiated again is a constant."""
+    for i, gradient in enumerate(gradients):
+        if not gradient.requires_grad:
+            raise RuntimeError(
+                "The jacobian of the user-provided function is independent of input "
+                f"{i}. This is not allowed in strict mode when create_graph=True; {name} gives a "
+                "constant with strict=False."
+            )
 
 
 def require_strategy(strategy: str, create_graph: bool, strict: bool, vectorize: bool) -> None:

@@ -32,6 +32,7 @@ def guarded(hook: Any) -> Any:
     def call(grad: Tensor) -> Any:
         return None if number < _silenced.before else hook(grad)
 
+    call.__name__ = getattr(hook, "__name__", repr(hook))  # for errors
     return call
 
 

@@ -87,6 +87,11 @@ class detect_anomaly:  # noqa: N801  (PyTorch's name)
         _core.set_modes(_ANOMALY | _CHECK_NAN, self._before.pop())
 
 
+def set_anomaly_enabled(mode: bool, check_nan: bool = True) -> None:
+    """Turn anomaly detection on or off in this thread; see `detect_anomaly`."""
+    _switch(mode, check_nan)
+
+
 def is_anomaly_enabled() -> bool:
     """Whether anomaly detection is on in this thread."""
     return bool(_core.modes() & _ANOMALY)

@@ -27,6 +27,9 @@ class Function:
     kept other than its inputs and outputs is no part of the graph: a second derivative that would
     have to pass through such a tensor raises.
 
+    What is left in `ctx` can be read, and written, at the result's `grad_fn` too, and `ctx` has
+    what a node has once the call is recorded: `name()`, `next_functions`, `metadata` and hooks.
+
     >>> import wengert as wg
     >>> class Square(wg.Function):
     ...     @staticmethod
@@ -39,6 +42,8 @@ class Function:
     ...         return 2 * x * grad_output
     >>> x = wg.tensor(3.0, requires_grad=True)
     >>> y = Square.apply(x)
+    >>> y.grad_fn.saved_tensors
+    (tensor(3., requires_grad=True),)
     >>> y.backward()
     >>> y.item(), x.grad.item()
     (9.0, 6.0)

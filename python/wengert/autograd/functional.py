@@ -42,17 +42,24 @@ def _vectors(v: Any, models: Sequence[Tensor], name: str, what: str) -> list[Ten
         if len(models) == 1 and models[0].size == 1:
             return [ones_like(models[0])]
         shapes = ", ".join(str(m.shape) for m in models)
+        given = (
+            "user-provided function returns"
+            if what == "output"
+            else "input to the user-provided function is"
+        )
         raise RuntimeError(
-            f"{name}: the vector v can only be None if the {what} is a tensor of one element; "
-            f"shapes: {shapes}"
+            f"The vector v can only be None if the {given} a single Tensor with a single element. "
+            f"{name} was given {what}s of shapes: {shapes}"
         )
     _, vectors = as_tuple(v, "v", name)
     if len(vectors) != len(models):
-        raise RuntimeError(f"{name}: v has {len(vectors)} tensors, expected {len(models)}")
+        count = "a single Tensor" if len(models) == 1 else f"{len(models)} Tensors"
+        raise RuntimeError(f"The given v should contain {count}. {name} was given {len(vectors)}")
     for i, (vector, model) in enumerate(zip(vectors, models, strict=True)):
         if vector.shape != model.shape:
+            entry = "v has" if len(models) == 1 else f"Entry {i} of v has"
             raise RuntimeError(
-                f"{name}: v[{i}] has invalid size: should be {model.shape} but got {vector.shape}"
+                f"{entry} invalid size: should be {model.shape} but got {vector.shape}"
             )
     return list(vectors)
 
@@ -70,9 +77,9 @@ def _evaluated(
         for i, output in enumerate(outputs):
             if not output.requires_grad:
                 raise RuntimeError(
-                    f"{name}: output {i} of the user-provided function does not require gradient. "
-                    "The outputs must be computed in a differentiable manner from the input when "
-                    "running in strict mode."
+                    f"Output {i} of the user-provided function does not require gradients. The "
+                    "outputs must be computed in a differentiable manner from the input when "
+                    f"running in strict mode; {name} gives zeros with strict=False."
                 )
     return several, list(outputs)
 
@@ -81,10 +88,15 @@ def _scalar(
     func: Callable[..., Any], variables: Sequence[Tensor], strict: bool, name: str
 ) -> Tensor:
     several, outputs = _evaluated(func, variables, strict, name)
-    if several or outputs[0].size != 1:
+    if several:
         raise RuntimeError(
-            f"{name}: the tensor returned by the function should contain a single element; got "
-            + (f"a tuple of {len(outputs)}" if several else f"shape {outputs[0].shape}")
+            f"The function given to {name} should return a single Tensor, got a tuple of "
+            f"{len(outputs)}"
+        )
+    if outputs[0].size != 1:
+        raise RuntimeError(
+            f"The Tensor returned by the function given to {name} should contain a single element, "
+            f"got shape {outputs[0].shape}"
         )
     return outputs[0]
 
@@ -127,6 +139,8 @@ def vjp(
         if strict:
             _checks.require_dependence(outputs, variables, "vjp")
         grads = pull_back(outputs, variables, vectors, create_graph)
+        if strict and create_graph:
+            _checks.require_recorded(grads, "vjp")
     return _result(several_outputs, outputs, create_graph), _result(several, grads, create_graph)
 
 
@@ -165,6 +179,8 @@ def jvp(
         values, slopes, structure, _ = forward.push_forward(
             func, [LEAF] * len(variables), variables, vectors, name="jvp"
         )
+        if strict and create_graph:
+            _checks.require_recorded(slopes, "jvp")
     several = structure.kind is not None
     return _result(several, values, create_graph), _result(several, slopes, create_graph)
 
@@ -214,6 +230,9 @@ def jacobian(
             if strict:
                 _checks.require_dependence(outputs, variables, "jacobian")
             blocks = jacobians.rows(outputs, variables, create_graph)
+            if strict and create_graph:
+                for row in blocks:
+                    _checks.require_recorded(row, "jacobian")
     results = tuple(_result(several, row, create_graph) for row in blocks)
     return results if several_outputs else results[0]
 
@@ -254,7 +273,10 @@ def hessian(
         output = _scalar(func, inner, strict, "hessian")
         if strict:
             _checks.require_dependence([output], inner, "hessian")
-        return tuple(pull_back([output], inner, [None], create_graph=True))
+        grads = pull_back([output], inner, [None], create_graph=True)
+        if strict:
+            _checks.require_second_dependence(grads, inner, "hessian")
+        return tuple(grads)
 
     result = jacobian(gradient, inputs, create_graph, strict, vectorize, outer_jacobian_strategy)
     return result if several else result[0]
@@ -324,6 +346,8 @@ def _hessian_product(
             _checks.require_dependence([output], variables, name)
         grads = pull_back([output], variables, [None], create_graph=True)
         if strict:
-            _checks.require_dependence(grads, variables, name, "the jacobian of output")
+            _checks.require_second_dependence(grads, variables, name)
         products = pull_back(grads, variables, vectors, create_graph)
+        if strict and create_graph:
+            _checks.require_recorded(products, name)
     return _result(False, [output], create_graph), _result(several, products, create_graph)

@@ -143,7 +143,7 @@ def _compare(
     shapes = [value.shape for value in problem.values_at(problem.points)]
     for o, (row, expected) in enumerate(zip(analytic, numeric, strict=True)):
         for k, (a, n) in enumerate(zip(row, expected, strict=True)):
-            close = np.isclose(a, n, rtol=settings.rtol, atol=settings.atol, equal_nan=True)
+            close = np.isclose(a, n, rtol=settings.rtol, atol=settings.atol)
             if close.all():
                 continue
             distance = np.nan_to_num(np.abs(a - n), nan=np.inf, posinf=np.inf)
@@ -320,7 +320,7 @@ def gradcheck(
     del check_undefined_grad, check_grad_dtypes, fast_mode, masked
     if not (check_forward_ad or check_backward_ad):
         raise ValueError(
-            "Expected at least one of check_forward_ad and check_backward_ad to be True"
+            "Expected at least one of check_forward_ad or check_backward_ad to be True"
         )
     if check_batched_grad and not check_backward_ad:
         raise ValueError("Setting check_batched_grad=True requires check_backward_ad to be True")
@@ -393,6 +393,12 @@ def gradgradcheck(
     >>> wg.autograd.gradgradcheck(lambda x: wg.sin(x) * x.sum(), x)
     True
     """
+    if not (check_fwd_over_rev or check_rev_over_rev):
+        raise ValueError(
+            "Expected at least one of check_fwd_over_rev or check_rev_over_rev to be True"
+        )
+    if check_batched_grad and not check_rev_over_rev:
+        raise ValueError("Setting check_batched_grad=True requires check_rev_over_rev to be True")
     given = _inputs_tuple(inputs)
     problem = _Problem(func, given)
     if grad_outputs is None:

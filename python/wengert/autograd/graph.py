@@ -8,7 +8,7 @@
 """
 
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
@@ -20,9 +20,12 @@ from wengert.autograd import _hook_order
 __all__ = [
     "GradientEdge",
     "Node",
+    "allow_mutation_on_saved_tensors",
     "disable_saved_tensors_hooks",
     "get_gradient_edge",
+    "increment_version",
     "register_multi_grad_hook",
+    "save_on_cpu",
     "saved_tensors_hooks",
 ]
 
@@ -52,7 +55,8 @@ class saved_tensors_hooks:  # noqa: N801  (PyTorch's name)
     -----
     For the current thread, until the end of the block. Of nested pairs the innermost is used. An
     operation's own result is given without its graph, so that keeping it as it is makes no cycle.
-    What is indexed with (`x[rows]`) is no saved tensor here, and neither is a Python number.
+    Arrays of indices (`x[rows]`, `x[rows] = v`) are packed as int64 tensors of the indices, a
+    mask in `x[mask]` as those of what is true. A Python number is no saved tensor.
 
     >>> import wengert as wg
     >>> names = []
@@ -85,6 +89,75 @@ class saved_tensors_hooks:  # noqa: N801  (PyTorch's name)
         traceback: TracebackType | None,
     ) -> None:
         _core.pop_saved_tensors_hooks()
+
+
+class save_on_cpu(saved_tensors_hooks):  # noqa: N801  (PyTorch's name)
+    """Keep copies of what operations save, in main memory, where everything is here.
+
+    Saved tensors may be written to in place meanwhile, as with `allow_mutation_on_saved_tensors`.
+
+    Parameters
+    ----------
+    pin_memory, device_type
+        Accepted for PyTorch's sake.
+
+    >>> import wengert as wg
+    >>> x = wg.tensor([1.0, 2.0], requires_grad=True)
+    >>> with wg.autograd.graph.save_on_cpu():
+    ...     y = (x * x).sum()
+    >>> y.backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    def __init__(self, pin_memory: bool = False, device_type: str = "cpu") -> None:
+        del pin_memory, device_type
+        super().__init__(_detached_copy, _unchanged)
+
+
+def _detached_copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone()
+
+
+def _unchanged(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+@contextmanager
+def allow_mutation_on_saved_tensors() -> Generator[None, None, None]:
+    """Let tensors that operations have saved be written to in place.
+
+    What is recorded inside the block keeps copies of what it saves, made at once (PyTorch makes
+    them when a tensor is written to), so backward passes see the values from before the write.
+
+    >>> import wengert as wg
+    >>> x = wg.tensor([1.0, 2.0], requires_grad=True)
+    >>> with wg.autograd.graph.allow_mutation_on_saved_tensors():
+    ...     y = 2 * x
+    ...     z = (y * y).sum()
+    ...     _ = y.mul_(0.0)
+    ...     z.backward()
+    >>> x.grad
+    tensor([ 8., 16.])
+    """
+    with saved_tensors_hooks(_detached_copy, _unchanged):
+        yield
+
+
+def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:
+    """Count a tensor, or several, as written to in place, as code that wrote to its memory should.
+
+    A backward pass that needs the value from before raises then.
+
+    >>> import wengert as wg
+    >>> x = wg.tensor([1.0, 2.0])
+    >>> x.numpy()[0] = 5.0
+    >>> wg.autograd.graph.increment_version(x)
+    >>> x._version
+    1
+    """
+    for each in (tensor,) if isinstance(tensor, Tensor) else tensor:
+        _core.increment_version(each)
 
 
 @contextmanager
