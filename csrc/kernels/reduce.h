@@ -15,6 +15,11 @@ Array product(const Array& array, const Dims& axes);
 // The largest or smallest elements; NaN if there is one. Throws std::invalid_argument if there is
 // no element to choose from.
 Array extremum(const Array& array, const Dims& axes, bool largest);
+// The gradient of `array` (floating) if `gradient` is that of its extrema, which are given without
+// `axes`: elements that equal the extremum, or are NaN if it is, share equally; all others get
+// exactly 0.
+Array spread_to_extrema(const Array& array, const Array& extrema, const Dims& axes,
+                        const Array& gradient);
 // Their index (int64): the first one, or the first NaN. Without an axis, that in the flattened
 // array.
 Array argextremum(const Array& array, std::optional<int> axis, bool largest);

@@ -60,6 +60,10 @@ void sum_backward(Node* node, const Value& g, Gradients& grads) {
 
 // Which share of the gradient each element gets: those equal to the extremum share equally.
 Value share_of(const Value& x, const Value& result, const Dims& axes) {
+  if (!x->has(kWrapped) && !result->has(kWrapped)) {
+    const Array ones = full(x.dtype(), result.shape(), 1.0);
+    return make_value(spread_to_extrema(x.array(), result.array(), axes, ones));
+  }
   const GradMode off(false);  // piecewise constant
   static const Operation& logical_and = operation("logical_and");
   static const Operation& logical_or = operation("logical_or");
@@ -71,9 +75,14 @@ Value share_of(const Value& x, const Value& result, const Dims& axes) {
 
 void extremum_backward(Node* node, const Value& g, Gradients& grads) {
   const Value x = input(node);
+  const Value result(node);
   const Dims& axes = attributes_of(node).axes;
+  if (is_untracked(x) && is_untracked(result) && is_untracked(g) && !thread_state.modes) {
+    grads[0] = make_value(spread_to_extrema(x.array(), result.array(), axes, g.array()));
+    return;
+  }
   const formula::Cotangent<Value> cotangent{with_axes(g, x.shape(), axes)};
-  grads[0] = cotangent.share(share_of(x, Value(node), axes)).value;
+  grads[0] = cotangent.share(share_of(x, result, axes)).value;
 }
 
 Value extremum_jvp(const Inputs& in, const Inputs& tangents, const Value& result,

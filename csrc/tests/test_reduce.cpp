@@ -256,6 +256,74 @@ TEST(sums_do_not_depend_on_the_number_of_threads) {
   set_num_threads(before);
 }
 
+namespace {
+
+// What a plain loop gives: first how many elements were chosen, then a share for each of them.
+void check_spread(const Array& array, const Dims& axes, const Array& gradient) {
+  const Array extrema = extremum(array, axes, true);
+  const Array result = spread_to_extrema(array, extrema, axes, gradient);
+  const auto is_chosen = [&](const Dims& index) {
+    return testing::same(number(array, index), number(extrema, without(index, axes)));
+  };
+  const Array counts = full(DType::kFloat64, extrema.shape, 0);
+  for_each_index(array.shape, [&](const Dims& index) {
+    element<double>(counts, without(index, axes)) += is_chosen(index);
+  });
+  CHECK(result.shape == array.shape);
+  for_each_index(array.shape, [&](const Dims& index) {
+    const Dims kept = without(index, axes);
+    const double share = number(gradient, kept) / number(counts, kept);
+    CHECK_CLOSE(number(result, index), is_chosen(index) ? share : 0.0,
+                array.dtype == DType::kFloat32 ? 1e-6 : 1e-15);
+  });
+}
+
+}  // namespace
+
+TEST(a_gradient_is_spread_to_extrema_for_any_layout) {
+  Random random(16);
+  for (int round = 0; round < 400; ++round) {
+    const DType dtype = integer(random, 0, 1) ? DType::kFloat64 : DType::kFloat32;
+    const Dims shape = random_shape(random, 5, 6);
+    const Array array = random_layout(random, dtype, shape, false);
+    for_each_index(shape, [&](const Dims& index) {  // ties, and now and then a NaN
+      const bool is_nan = integer(random, 0, 30) == 0;
+      set_number(array, index, is_nan ? kNaN : static_cast<double>(integer(random, 0, 3)));
+    });
+    const Dims axes = random_axes(random, array.ndim());
+    check_spread(array, axes,
+                 random_layout(random, dtype, extremum(array, axes, true).shape, true));
+  }
+}
+
+TEST(a_gradient_is_spread_to_extrema_of_large_arrays) {
+  Random random(17);
+  const int before = num_threads();
+  for (const Dims& shape : {Dims{200001}, Dims{300, 700}, Dims{3, 70000}, Dims{20, 90, 80}}) {
+    const Array array = random_doubles(random, shape);
+    for (int axis = 0; axis < array.ndim(); ++axis) {
+      const Array gradient = random_doubles(random, extremum(array, {axis}, true).shape);
+      for (const int threads : {1, 3}) {
+        set_num_threads(threads);
+        check_spread(array, {axis}, gradient);
+        check_spread(full(DType::kFloat64, shape, 2), {axis}, gradient);  // all of them tie
+      }
+    }
+  }
+  set_num_threads(before);
+}
+
+TEST(what_was_not_chosen_gets_exactly_zero) {
+  const double inf = std::numeric_limits<double>::infinity();
+  const Array array = empty(DType::kFloat64, {3});
+  for (int i = 0; i < 3; ++i) array.as<double>()[i] = i % 2;
+  const Array result =
+      spread_to_extrema(array, extremum(array, {0}, true), {0}, full(DType::kFloat64, {}, inf));
+  CHECK_EQUAL(result.as<double>()[0], 0.0);
+  CHECK_EQUAL(result.as<double>()[1], inf);
+  CHECK_EQUAL(result.as<double>()[2], 0.0);
+}
+
 TEST(add_into_adds_for_any_layout) {
   Random random(15);
   for (int round = 0; round < 200; ++round) {
