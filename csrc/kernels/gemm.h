@@ -33,9 +33,6 @@ void gemm(GemmSize size, Matrix<const std::int64_t> a, Matrix<const std::int64_t
           std::int64_t* out);
 void gemm(GemmSize size, Matrix<const bool> a, Matrix<const bool> b, bool* out);
 
-// Whether this processor has the widest vectors the loops are written for.
-bool has_wide_vectors();
-
 // The parts of it: out (m, n) = or += a @ b, where a row of b is contiguous.
 template <class T>
 void multiply_block(GemmSize size, Matrix<const T> a, const T* b, std::int64_t b_row, T* out,

@@ -149,7 +149,8 @@ struct Blocks {
   }
 
   static Function best() {
-    if (has_wide_vectors()) return avx512;
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("x86-64-v4")) return avx512;
     return __builtin_cpu_supports("x86-64-v3") ? avx2 : plain;
   }
 #else
@@ -260,18 +261,6 @@ struct Dots {
 };
 
 }  // namespace
-
-bool has_wide_vectors() {
-#ifdef WENGERT_HAS_CLONES
-  static const bool answer = [] {
-    __builtin_cpu_init();
-    return static_cast<bool>(__builtin_cpu_supports("x86-64-v4"));
-  }();
-  return answer;
-#else
-  return false;
-#endif
-}
 
 template <class T>
 void multiply_block(GemmSize size, Matrix<const T> a, const T* b, std::int64_t b_row, T* out,

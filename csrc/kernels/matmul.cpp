@@ -12,9 +12,9 @@ GemmHook gemm_hook = nullptr;
 
 constexpr std::int64_t kGrain = 200'000;  // multiplications worth a thread
 
-// From here on a library that fuses multiplication and addition is faster, even on vectors half as
-// wide; with narrow ones that is so from the point where calling it no longer counts.
-std::int64_t hook_from() { return has_wide_vectors() ? 512 * 512 * 512 : 80 * 80 * 80; }
+// Multiplications from which on a library is faster: it fuses them with the additions, which our
+// loops must not, since they round alike on every processor. Below, calling it costs more.
+constexpr std::int64_t kHookFrom = 80 * 80 * 80;
 
 // Both operands with two axes at least, of which the last two are multiplied.
 struct Product {
@@ -91,7 +91,7 @@ Array matrix_view(const Array& array, char* data) {
 
 bool multiply_by_hook(const Product& product, const Array& result) {
   const GemmSize size = product.size;
-  const bool large = size.m * size.n * size.k >= hook_from() && size.m > 1 && size.n > 1;
+  const bool large = size.m * size.n * size.k >= kHookFrom && size.m > 1 && size.n > 1;
   if (!gemm_hook || !large || !is_floating(result.dtype)) return false;
   const Array out = contiguous_batch(product, result);
   const Array a = batch_view(product.a, product.batch);
