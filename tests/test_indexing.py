@@ -233,3 +233,24 @@ def test_a_scalar_has_no_elements():
     assert wg.tensor(1.0)[()].item() == 1
     assert wg.tensor(1.0)[None].shape == (1,)
     assert wg.tensor(1.0)[...].shape == ()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("step", [2, 3])
+@pytest.mark.parametrize(
+    "shape", [(2,), (3,), (1025,), (4098,), (200_001,), (3, 7), (2, 0), (5, 2050)]
+)
+def test_arithmetic_on_every_second_or_third_element(shape, step, dtype):
+    random = np.random.default_rng(step)
+    values = random.uniform(1, 2, shape).astype(dtype)
+    whole = shape[-1] // step * step
+    first, last = slice(0, whole, step), slice(step - 1, whole, step)
+    x = wg.tensor(values, requires_grad=True)
+    product = x[..., first] * x[..., last]
+    np.testing.assert_array_equal(product.detach().numpy(), values[..., first] * values[..., last])
+    weights = random.uniform(1, 2, product.shape).astype(dtype)
+    product.backward(wg.tensor(weights))
+    expected = np.zeros_like(values)
+    expected[..., first] += weights * values[..., last]
+    expected[..., last] += weights * values[..., first]
+    np.testing.assert_array_equal(x.grad.numpy(), expected)

@@ -271,6 +271,20 @@ Array packed_values(const Array& target, int first, const std::vector<Array>& in
   return contiguous(broadcast_view(values, picked_shape(target, first, indices)));
 }
 
+// Values put by one task of put_stepped: a stretch of the target that stays in the cache between
+// its being cleared and being written to.
+constexpr std::int64_t kStretch = 512;
+
+// The values [first, last) of a row of n, and what lies between them and the next ones.
+template <class T>
+void put_stretch(T* row, std::int64_t extent, std::int64_t start, std::int64_t step,
+                 const T* values, std::int64_t n, std::int64_t first, std::int64_t last) {
+  std::fill(row + (first == 0 ? 0 : start + first * step),
+            row + (last == n ? extent : start + last * step), T{});
+  T* to = row + start + first * step;
+  for (std::int64_t i = first; i < last; ++i, to += step) *to = values[i];
+}
+
 }  // namespace
 
 Array gather(const Array& x, int first_axis, const std::vector<Array>& indices) {
@@ -295,6 +309,25 @@ void scatter_assign(const Array& target, int first_axis, const std::vector<Array
   if (picks.work() == 0) return;
   const Array packed = packed_values(target, first_axis, indices, values);
   visit_bits<Put>(target.dtype, [&]<class Move>() { put<Move>(picks, packed, target); });
+}
+
+void put_stepped(const Array& target, std::int64_t start, std::int64_t step, const Array& values) {
+  if (target.size() == 0) return;
+  const std::int64_t extent = target.shape.back();
+  const std::int64_t n = values.shape.back();
+  const std::int64_t stretches = std::max<std::int64_t>(1, (n + kStretch - 1) / kStretch);
+  const std::int64_t tasks = target.size() / extent * stretches;
+  const Unlocked unlocked(target.size() / 2);
+  visit_dtype(target.dtype, [&]<class T>() {
+    parallel_for(tasks, kGrain * stretches / extent + 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t task = begin; task < end; ++task) {
+        const std::int64_t row = task / stretches;
+        const std::int64_t first = task % stretches * kStretch;
+        put_stretch(target.as<T>() + row * extent, extent, start, step, values.as<T>() + row * n, n,
+                    first, std::min(n, first + kStretch));
+      }
+    });
+  });
 }
 
 }  // namespace wengert

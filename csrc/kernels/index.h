@@ -22,6 +22,10 @@ void scatter_add(const Array& target, int first_axis, const std::vector<Array>& 
 void scatter_assign(const Array& target, int first_axis, const std::vector<Array>& indices,
                     const Array& values);
 
+// target (contiguous) = zeros, and `values` (of as many axes, contiguous) at every `step`-th place
+// from `start` along the last axis; step > 0.
+void put_stepped(const Array& target, std::int64_t start, std::int64_t step, const Array& values);
+
 // For each axis of `mask` (bool) the indices of what is true there, in order.
 std::vector<Array> nonzero(const Array& mask);
 

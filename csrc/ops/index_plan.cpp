@@ -181,6 +181,15 @@ bool View::is_stretch(const Dims& shape, int* axis) const {
   return cut <= 1;
 }
 
+bool View::is_stepped(const Dims& shape) const {
+  if (sources.size() != shape.size() || shape.empty()) return false;
+  const int last = shape.size() - 1;
+  for (int i = 0; i < last; ++i) {
+    if (sources[i] != i || steps[i] != 1 || lengths[i] != shape[i]) return false;
+  }
+  return sources[last] == last && steps[last] > 1;
+}
+
 View View::of_batch(std::int64_t size) const {
   View view = *this;
   view.starts.insert(0, 0);

@@ -18,6 +18,8 @@ struct View {
   bool is_whole(const Dims& shape) const;
   // Whether it is one unbroken stretch of one axis (and all of the others); which axis.
   bool is_stretch(const Dims& shape, int* axis) const;
+  // Whether it is every second, third, ... element of the last axis (and all of the others).
+  bool is_stepped(const Dims& shape) const;
   // The same of each along a first axis.
   View of_batch(std::int64_t size) const;
   Array of(const Array& x) const;

@@ -94,6 +94,12 @@ Array stretch(const Array& x, int axis, std::int64_t begin, std::int64_t end) {
 
 Array embedded(const View& view, const Array& part, const Dims& shape) {
   int axis = 0;
+  if (view.is_stepped(shape)) {
+    const int last = shape.size() - 1;
+    Array out = empty(part.dtype, shape);
+    put_stepped(out, view.starts[last], view.steps[last], contiguous(part));
+    return out;
+  }
   if (!view.is_stretch(shape, &axis)) {
     Array out = zeros(part.dtype, shape);
     copy(view.of(out), part);

@@ -3,6 +3,7 @@
 
 #include "kernels/copy.h"
 #include "kernels/index.h"
+#include "kernels/parallel.h"
 #include "tests/arrays.h"
 #include "tests/check.h"
 
@@ -161,6 +162,31 @@ TEST(nonzero_lists_what_is_true_in_order) {
     });
     for (const Array& axis : where) CHECK_EQUAL(axis.size(), count);
   }
+}
+
+TEST(values_are_put_at_every_step) {
+  Random random(34);
+  const int before = num_threads();
+  for (int round = 0; round < 300; ++round) {
+    const std::int64_t rows = round < 290 ? integer(random, 0, 5) : 40;
+    const std::int64_t extent =
+        round < 290 ? integer(random, 0, 1500) : integer(random, 5000, 9000);
+    const std::int64_t step = integer(random, 1, round % 2 ? 3 : 700);
+    const std::int64_t start = integer(random, 0, extent);
+    const std::int64_t most = extent > start ? (extent - start - 1) / step + 1 : 0;
+    const std::int64_t n = integer(random, 0, 2) == 0 ? integer(random, 0, most) : most;
+    const DType dtype = random_dtype(random);
+    const Array target = empty(dtype, {rows, extent});
+    randomise(random, target);
+    const Array values = empty(dtype, {rows, n});
+    randomise(random, values);
+    const Array expected = full(dtype, {rows, extent}, 0);
+    copy(with_layout(expected, {rows, n}, {extent, step}, start), values);
+    set_num_threads(round % 3 + 1);
+    put_stepped(target, start, step, values);
+    CHECK(equal_arrays(target, expected));
+  }
+  set_num_threads(before);
 }
 
 }  // namespace wengert
