@@ -88,3 +88,70 @@ def test_sums_of_gradients_raise_where_that_is_asked_for(size, function):
     output = function(x)
     with wg.errstate(over="raise"), pytest.raises(FloatingPointError, match="add"):
         autograd.grad(output, x, wg.ones(output.shape))
+
+
+# Terms are added block by block: sizes around a block, and one that several threads share.
+@pytest.mark.parametrize("size", [1, 2, 10, 511, 512, 513, 1025, 70_001])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_terms_are_added_to_what_was_gathered(size, dtype):
+    random = np.random.default_rng(size)
+    arrays = [random.uniform(0.5, 1.5, size).astype(dtype) for _ in range(3)]
+    x, a, b = (wg.tensor(array, requires_grad=True) for array in arrays)
+    y = x * a
+    for operand in (b, 2.0, x, b):  # arrays, numbers and what has gathered something already
+        y = (y * operand + x / operand) - x * x
+    y.backward(wg.ones(size, dtype=dtype))
+    x64, a64, b64 = (wg.tensor(array.astype(float), requires_grad=True) for array in arrays)
+    plain = [x64 * a64]
+    for operand in (b64, 2.0, x64, b64):
+        plain.append((plain[-1] * operand + x64 / operand) - x64 * x64)
+    # The same by the rules of calculus, one step after the other.
+    xs, g = x64.detach().numpy(), np.ones(size)
+    by_x, by_b = np.zeros(size), np.zeros(size)
+    for y64, operand in zip(plain[3::-1], (b64, x64, 2.0, b64), strict=True):
+        value = y64.detach().numpy()
+        factor = operand if isinstance(operand, float) else operand.detach().numpy()
+        by_x += g / factor - 2 * xs * g
+        by_operand = g * value - g * xs / factor**2
+        by_x += by_operand if operand is x64 else 0
+        by_b += by_operand if operand is b64 else 0
+        g = g * factor
+    rtol = 1e-12 if dtype == "float64" else 2e-5
+    scale = np.abs(by_x).max() + np.abs(by_b).max()
+    np.testing.assert_allclose(x.grad.numpy(), by_x + g * arrays[1], rtol, rtol * scale)
+    np.testing.assert_allclose(a.grad.numpy(), g * xs, rtol)
+    np.testing.assert_allclose(b.grad.numpy(), by_b, rtol, rtol * scale)
+
+
+def test_terms_are_not_added_to_memory_that_others_see():
+    seed = wg.tensor(np.linspace(1, 2, 6))
+    kept = []
+    x = wg.tensor(np.linspace(0.5, 1.5, 6), requires_grad=True)
+    b = wg.tensor(np.full(6, 3.0), requires_grad=True)
+    y = x + b  # both get the gradient itself
+    y.register_hook(kept.append)
+    total = y + x * b
+    total.backward(seed)
+    assert seed.tolist() == np.linspace(1, 2, 6).tolist()
+    assert kept[0].tolist() == seed.tolist()
+    np.testing.assert_allclose(x.grad.numpy(), seed.numpy() * 4, 1e-15)
+    np.testing.assert_allclose(b.grad.numpy(), seed.numpy() * (1 + x.detach().numpy()), 1e-15)
+    # What a leaf has from an earlier pass is added to, and not by accident written over.
+    (x * b + x * 2.0).backward(seed)
+    np.testing.assert_allclose(x.grad.numpy(), seed.numpy() * 9, 1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("shape", [(1,), (7,), (3, 5), (2, 700)])
+def test_a_stretched_number_is_an_operand_like_any_other(shape, dtype):
+    values = np.linspace(0.5, 2, int(np.prod(shape)), dtype=dtype).reshape(shape)
+    x = wg.tensor(values, requires_grad=True)
+    two = wg.broadcast_to(wg.tensor(2.0, dtype=dtype), shape)
+    number = wg.tensor(2.0, dtype=dtype, requires_grad=True)
+    three = wg.broadcast_to(number + 1, shape)
+    y = x * two + three / x
+    np.testing.assert_allclose(y.detach().numpy(), values * 2 + 3 / values, 1e-6)
+    (y.sum() + (x * x).mean()).backward()
+    expected = 2 - 3 / values**2 + 2 * values / values.size
+    np.testing.assert_allclose(x.grad.numpy(), expected, 1e-5, 1e-5)
+    np.testing.assert_allclose(number.grad.item(), (1 / values).sum(), 1e-5)

@@ -21,11 +21,14 @@ bool Array::is_non_overlapping() const {
 }
 
 Dims contiguous_strides(const Dims& shape) {
-  Dims strides(shape.size());
+  Dims strides;
+  strides.resize(shape.size());
+  const std::int64_t* extents = shape.data();
+  std::int64_t* steps = strides.data();
   std::int64_t step = 1;
   for (int i = shape.size() - 1; i >= 0; --i) {
-    strides[i] = step;
-    step *= shape[i] > 0 ? shape[i] : 1;
+    steps[i] = step;
+    step *= std::max<std::int64_t>(extents[i], 1);
   }
   return strides;
 }

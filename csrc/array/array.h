@@ -25,11 +25,19 @@ struct Array {
     return static_cast<T*>(data);
   }
   bool is_contiguous() const {
+    const std::int64_t* extents = shape.data();
+    const std::int64_t* steps = strides.data();
     std::int64_t expected = 1;
     for (int i = ndim() - 1; i >= 0; --i) {
-      if (shape[i] == 0) return true;
-      if (shape[i] != 1 && strides[i] != expected) return size() == 0;
-      expected *= shape[i];
+      if (extents[i] != 1 && steps[i] != expected) return size() == 0;
+      expected *= extents[i];
+    }
+    return true;
+  }
+  // All indices reach the same element.
+  bool is_one_number() const {
+    for (const std::int64_t stride : strides) {
+      if (stride != 0) return false;
     }
     return true;
   }

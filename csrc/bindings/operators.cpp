@@ -3,6 +3,7 @@
 #include "bindings/convert.h"
 #include "bindings/in_place.h"
 #include "bindings/tensor_object.h"
+#include "engine/evaluate.h"
 #include "kernels/reduce.h"
 
 namespace wengert::bindings {
@@ -186,10 +187,17 @@ PyObject* power_slot(PyObject* a, PyObject* b, PyObject* modulo) {
 template <const Named& kName>
 PyObject* in_place_slot(PyObject* self, PyObject* other) {
   return guarded([&]() -> PyObject* {
-    bool understood = false;
-    Value result = apply_objects(the<kName>(), self, other, &understood);
-    if (!understood) Py_RETURN_NOTIMPLEMENTED;
-    write_in_place(self, std::move(result), kName.name);
+    const Operation& op = the<kName>();
+    Operand x(0.0);
+    Operand y(0.0);
+    Value keep_x;
+    Value keep_y;
+    if (!to_operand(self, &x, &keep_x) || !to_operand(other, &y, &keep_y)) {
+      Py_RETURN_NOTIMPLEMENTED;
+    }
+    // Where a descent spends its updates: nothing is allocated and memory is gone through once.
+    const bool is_view = reinterpret_cast<TensorObject*>(self)->view != nullptr;
+    if (is_view || !evaluate_in_place(op, x, y)) write_in_place(self, apply(op, x, y), kName.name);
     return Py_NewRef(self);
   });
 }

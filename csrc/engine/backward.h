@@ -65,5 +65,7 @@ std::vector<Node*> topological_order(const std::vector<Value>& outputs);
 // summed over stretched axes. If nobody else needs `g` any more its elements may be written over.
 Value elementwise_gradient(Node* node, std::uint32_t i, const Value& g, bool create_graph,
                            bool may_overwrite = false);
+// Adds that gradient to what the input has gathered, without making it first; false if it cannot.
+bool add_elementwise_gradient(Node* node, std::uint32_t i, const Value& g, const Value& gathered);
 
 }  // namespace wengert

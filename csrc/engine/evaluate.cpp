@@ -39,26 +39,38 @@ Value evaluate_scalars(const Operation& operation, const Operand* operands, int 
   return answer;
 }
 
-// Null if an operand is not even: see Note [Even operands].
-Value evaluate_even(const Operation& operation, const Operand* operands, int count) {
-  const Node* model = nullptr;
-  for (int i = 0; i < count && !model; ++i) {
-    if (operands[i].node && !operands[i].node->is_inline()) model = operands[i].node;
-  }
-  if (!model || model->has(kWeak)) return Value();
-  const Array& like = model->as_array()->array;
-  if (!is_floating(like.dtype) || like.ndim() == 0) return Value();
-  const Loop loop = operation.loops[static_cast<std::size_t>(like.dtype)];
-  if (!loop) return Value();
+// A loop over operands that are all even: see Note [Even operands].
+struct EvenCall {
+  const Array* like = nullptr;
+  Loop loop = nullptr;
   EvenInput in[2];
   Number numbers[2];
-  for (int i = 0; i < count; ++i) {
-    if (!even_input(operands[i].node, operands[i].number, like, &numbers[i], &in[i]))
-      return Value();
+
+  bool prepare(const Operation& operation, const Operand* operands, int count) {
+    const Node* model = nullptr;
+    for (int i = 0; i < count && !model; ++i) {
+      if (operands[i].node && !operands[i].node->is_inline()) model = operands[i].node;
+    }
+    if (!model || model->has(kWeak)) return false;
+    like = &model->as_array()->array;
+    if (!is_floating(like->dtype) || like->ndim() == 0) return false;
+    loop = operation.loops[static_cast<std::size_t>(like->dtype)];
+    if (!loop) return false;
+    for (int i = 0; i < count; ++i) {
+      if (!even_input(operands[i].node, operands[i].number, *like, &numbers[i], &in[i]))
+        return false;
+    }
+    return true;
   }
+};
+
+// Null if an operand is not even.
+Value evaluate_even(const Operation& operation, const Operand* operands, int count) {
+  EvenCall call;
+  if (!call.prepare(operation, operands, count)) return Value();
   const bool compares = operation.kind == OperationKind::kComparison;
-  Value result = make_empty(compares ? DType::kBool : like.dtype, like.shape);
-  run_even_loop(loop, like.dtype, count, in, result->as_array()->array);
+  Value result = make_empty(compares ? DType::kBool : call.like->dtype, call.like->shape);
+  run_even_loop(call.loop, call.like->dtype, count, call.in, result->as_array()->array);
   return result;
 }
 
@@ -129,6 +141,17 @@ Value evaluate_arrays(const Operation& operation, const Operand* operands, int c
   return make_value(std::move(out));
 }
 
+// Whether writing to `target` changes what is still to be read: of an operand in the same memory,
+// each element must lie where its result goes.
+bool would_be_overwritten(const EvenInput& input, const Array& target) {
+  if (!input.constant && input.data == target.data) return false;
+  const auto item = static_cast<std::int64_t>(item_size(target.dtype));
+  const std::int64_t bytes = target.size() * item;
+  const auto* data = static_cast<const char*>(input.data);
+  return data < target.as<char>() + bytes &&
+         target.as<char>() < data + (input.constant ? item : bytes);
+}
+
 }  // namespace
 
 DType compute_dtype(const Operation& operation, const Operand* operands, int count) {
@@ -177,6 +200,24 @@ Value evaluate(const Operation& operation, const Operand* operands, int count) {
   scalars = scalars && (count == 1 ? operation.scalar1 != nullptr : operation.scalar2 != nullptr);
   return scalars ? evaluate_scalars(operation, operands, count)
                  : evaluate_arrays(operation, operands, count, compute);
+}
+
+bool evaluate_in_place(const Operation& operation, const Operand& target, const Operand& other) {
+  const auto is_watched = [](const Node* node) {
+    return node->has(kWrapped) || (thread_state.grad_enabled && node->requires_grad());
+  };
+  if (thread_state.modes != 0 || operation.kind == OperationKind::kComparison) return false;
+  if (target.node->is_inline() || is_watched(target.node)) return false;
+  if (other.node && is_watched(other.node)) return false;
+  const Operand operands[2] = {target, other};
+  EvenCall call;
+  if (!call.prepare(operation, operands, 2) || call.in[0].constant) return false;
+  const Array& array = *call.like;
+  if (!array.storage->writable) return false;
+  if (would_be_overwritten(call.in[1], array)) return false;
+  run_even_loop(call.loop, array.dtype, 2, call.in, array);
+  array.storage->bump_version();
+  return true;
 }
 
 }  // namespace wengert

@@ -12,6 +12,10 @@ DType compute_dtype(const Operation& operation, const Operand* operands, int cou
 // The result of an elementwise operation on operands without tangents, not recorded.
 Value evaluate(const Operation& operation, const Operand* operands, int count);
 
+// Computes an operation of two operands into the elements of the first one; false if it cannot, and
+// nothing has happened. Only if all of them are even, nothing is to be recorded and nobody watches.
+bool evaluate_in_place(const Operation& operation, const Operand& target, const Operand& other);
+
 // The number behind a 0-d operand.
 double number_of(const Operand& x);
 
@@ -29,15 +33,31 @@ union Number {
 // broadcasting and conversion halves what an operation on ten elements costs, so values and
 // gradients both try it first.
 //
+// Whether an array has the shape of another one; `contiguous` tells whether it lies in memory
+// element after element. Asked for every operand: along one axis, which is what small arrays mostly
+// have, two comparisons tell.
+inline bool has_shape_of(const Array& array, const Array& like, bool* contiguous) {
+  if (array.ndim() == 1) {
+    const std::int64_t extent = array.shape[0];
+    *contiguous = array.strides[0] == 1 || extent <= 1;
+    return &array == &like || (like.ndim() == 1 && like.shape[0] == extent);
+  }
+  *contiguous = array.is_contiguous();
+  return &array == &like || array.shape == like.shape;
+}
+
 // Sets `input` to what a loop over arrays like `like` reads for a node, or for a number (null
-// node); false if the operand is not even. A number is put into `constant`.
+// node); false if the operand is not even. A number is put into `constant`. An array that is one
+// number stretched, as the gradient of a sum is, counts as that number.
 inline bool even_input(const Node* node, double number, const Array& like, Number* constant,
                        EvenInput* input) {
   if (node && !node->is_inline()) {
     const Array& array = node->as_array()->array;
-    *input = {array.data, false};
-    return array.dtype == like.dtype && array.is_contiguous() && !node->has(kWeak) &&
-           (&array == &like || array.shape == like.shape);
+    if (array.dtype != like.dtype || node->has(kWeak)) return false;
+    bool contiguous = false;
+    if (!has_shape_of(array, like, &contiguous)) return false;
+    *input = {array.data, !contiguous};
+    return contiguous || array.is_one_number();
   }
   if (node) number = node->value;
   *input = {constant, true};

@@ -15,29 +15,45 @@ double input_number(const Node* node, std::uint32_t i) {
   return number_of(Operand(node->inputs[i].node));
 }
 
-// Null if an operand is not even: see Note [Even operands].
-Value gradient_by_even_loop(Node* node, const Derivative& derivative, const Value& g,
-                            bool may_overwrite) {
-  if (node->is_inline()) return Value();
-  const Array& like = node->as_array()->array;  // of which the elements may be gone
-  if (like.ndim() == 0) return Value();
+// What the loop for the gradient with respect to one input reads, if all of it is even: see
+// Note [Even operands].
+struct EvenOperands {
   EvenInput in[4];
   Number numbers[4];
   int count = 0;
-  const auto add = [&](const Node* input, double number) {
+
+  bool collect(const Node* node, const Derivative& derivative, const Value& g) {
+    if (node->is_inline()) return false;
+    const Array& like = node->as_array()->array;  // of which the elements may be gone
+    if (like.ndim() == 0 || !add(g.get(), 0.0, like)) return false;
+    for (std::uint32_t i = 0; i < node->input_count; ++i) {
+      if (!(derivative.reads & (kFirst << i))) continue;
+      const Node* input = node->input(i);
+      if (!add(input, input ? 0.0 : node->inputs[i].number, like)) return false;
+    }
+    return !(derivative.reads & kResult) || add(node, 0.0, like);
+  }
+
+ private:
+  bool add(const Node* input, double number, const Array& like) {
     const int at = count++;
     return even_input(input, number, like, &numbers[at], &in[at]);
-  };
-  if (!add(g.get(), 0.0)) return Value();
-  for (std::uint32_t i = 0; i < node->input_count; ++i) {
-    if (!(derivative.reads & (kFirst << i))) continue;
-    const Node* input = node->input(i);
-    if (!add(input, input ? 0.0 : node->inputs[i].number)) return Value();
   }
-  if ((derivative.reads & kResult) && !add(node, 0.0)) return Value();
+};
+
+Loop loop_of(const Derivative& derivative, DType dtype) {
+  return dtype == DType::kFloat32 ? derivative.loop32 : derivative.loop64;
+}
+
+// Null if an operand is not even.
+Value gradient_by_even_loop(Node* node, const Derivative& derivative, const Value& g,
+                            bool may_overwrite) {
+  EvenOperands operands;
+  if (!operands.collect(node, derivative, g)) return Value();
+  const Array& like = node->as_array()->array;
   Value result = may_overwrite && is_sole_owner(g) ? g : make_empty(like.dtype, like.shape);
-  const Loop loop = like.dtype == DType::kFloat32 ? derivative.loop32 : derivative.loop64;
-  run_even_loop(loop, like.dtype, count, in, result->as_array()->array);
+  run_even_loop(loop_of(derivative, like.dtype), like.dtype, operands.count, operands.in,
+                result->as_array()->array);
   return result;
 }
 
@@ -61,8 +77,7 @@ Value gradient_by_loop(Node* node, const Derivative& derivative, const Value& g)
   }
   if (derivative.reads & kResult) add_operand(Value(node));
   Array out = empty(dtype, shape);
-  const Loop loop = dtype == DType::kFloat32 ? derivative.loop32 : derivative.loop64;
-  run_loop(loop, dtype, count, in, out);
+  run_loop(loop_of(derivative, dtype), dtype, count, in, out);
   return make_value(std::move(out));
 }
 
@@ -86,6 +101,21 @@ Value elementwise_gradient(Node* node, std::uint32_t i, const Value& g, bool cre
   }
   if (Value result = gradient_by_even_loop(node, derivative, g, may_overwrite)) return result;
   return gradient_by_loop(node, derivative, g);
+}
+
+bool add_elementwise_gradient(Node* node, std::uint32_t i, const Value& g, const Value& gathered) {
+  const Derivative& derivative = operation(node->operation).derivatives[i];
+  if (derivative.kind != DerivativeKind::kFormula) return false;
+  if (((g->flags | node->flags | gathered->flags) & kWrapped) != 0) return false;
+  if ((thread_state.modes & kRaiseAny) != 0) return false;  // a sum of its own can raise
+  if (!is_sole_owner(gathered) || gathered.dtype() != dtype_of(node)) return false;
+  if (!(gathered.shape() == shape_of(node))) return false;
+  EvenOperands operands;
+  if (!operands.collect(node, derivative, g)) return false;
+  const Array& target = gathered->as_array()->array;
+  add_even_loop(loop_of(derivative, target.dtype), target.dtype, operands.count, operands.in,
+                target);
+  return true;
 }
 
 }  // namespace wengert

@@ -318,15 +318,27 @@ class Pass : public RunningPass {
     Node* inputs[2] = {};
     for (std::uint32_t i = 0; i < node->input_count; ++i) {
       Node* input = node->input(i);
-      if (input && takes_part(input)) inputs[i] = input;
+      if (input && takes_part(input) && !added_in_place(node, i, grad, input)) inputs[i] = input;
     }
+    // What is left needs memory: the last one may have that of `grad`.
     for (std::uint32_t i = 0; i < node->input_count; ++i) {
       if (!inputs[i]) continue;
       const bool last = i == 1 || !inputs[1];
+      if (last && inputs[0] == inputs[1] && added_in_place(node, i, grad, inputs[i])) return;
       Value result = elementwise_gradient(node, i, grad, request_.create_graph, last);
       if (last) grad = Value();
       deliver(inputs[i], std::move(result));
     }
+  }
+
+  // Whether the gradient could be added to what the input has gathered from others of its uses.
+  bool added_in_place(Node* node, std::uint32_t i, const Value& grad, Node* input) {
+    GradSlot& slot = scratch_.slot(input);
+    if (request_.create_graph || is_number(input) || !slot.value) return false;
+    Value gathered = Value::adopt(std::exchange(slot.value, nullptr));
+    const bool done = add_elementwise_gradient(node, i, grad, gathered);
+    slot.value = gathered.release();
+    return done;
   }
 
   // With hooks, packed values or anomaly detection: all gradients are there before any is handed

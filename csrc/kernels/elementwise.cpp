@@ -1,5 +1,8 @@
 #include "kernels/elementwise.h"
 
+#include <array>
+
+#include "kernels/clones.h"
 #include "kernels/copy.h"
 #include "kernels/parallel.h"
 
@@ -17,10 +20,22 @@ constexpr std::int64_t kGrain = 8;
 
 using Convert = void (*)(const void* from, std::int64_t stride, void* to, std::int64_t n);
 
+template <class T>
+struct Gather {
+  WENGERT_CLONES static void every_second(const T* __restrict source, T* __restrict target,
+                                          std::int64_t n) {
+    for (std::int64_t i = 0; i < n; ++i) target[i] = source[2 * i];
+  }
+};
+
 template <class From, class To>
 void convert(const void* from, std::int64_t stride, void* to, std::int64_t n) {
   const auto* source = static_cast<const From*>(from);
   auto* target = static_cast<To*>(to);
+  // x[::2] is what most strided operands are; with the stride known it is done by vectors.
+  if constexpr (std::is_same_v<From, To> && std::is_floating_point_v<To>) {
+    if (stride == 2) return Gather<To>::every_second(source, target, n);
+  }
   for (std::int64_t i = 0; i < n; ++i) target[i] = static_cast<To>(source[i * stride]);
 }
 
@@ -182,50 +197,86 @@ void fill_block(void* block, const void* element, std::int64_t n) {
   std::fill_n(static_cast<T*>(block), n, *static_cast<const T*>(element));
 }
 
-// Constants are written out for one block, which every block of the others then meets.
-void run_even_blocks(Loop loop, DType compute, int inputs, const EvenInput* in, char* out,
-                     std::int64_t out_item, std::int64_t n) {
+using Pointers = std::array<const void*, kMaxLoopInputs>;
+
+// Where the inputs begin for a loop from element `begin` on; sets whether any is constant.
+Pointers even_pointers(DType compute, int inputs, const EvenInput* in, std::int64_t begin,
+                       bool* any_constant) {
+  const auto item = static_cast<std::int64_t>(item_size(compute));
+  Pointers pointers;  // what is beyond the inputs is not read
+  for (int i = 0; i < inputs; ++i) {
+    const std::int64_t bytes = in[i].constant ? 0 : begin * item;
+    pointers[static_cast<std::size_t>(i)] = static_cast<const char*>(in[i].data) + bytes;
+    *any_constant = *any_constant || in[i].constant;
+  }
+  return pointers;
+}
+
+// Calls step(pointers, at, n) for blocks of a loop over n elements. Constants are written out for
+// one block, which every block of the others then meets.
+template <class F>
+void in_even_blocks(DType compute, int inputs, const EvenInput* in, Pointers pointers,
+                    std::int64_t n, F&& step) {
   alignas(64) char blocks[kMaxLoopInputs][kBlock * 8];
   const auto item = static_cast<std::int64_t>(item_size(compute));
   for (int i = 0; i < inputs; ++i) {
+    const void*& pointer = pointers[static_cast<std::size_t>(i)];
     if (!in[i].constant) continue;
     const std::int64_t length = std::min(n, kBlock);
     if (item == 8)
-      fill_block<std::uint64_t>(blocks[i], in[i].data, length);
+      fill_block<std::uint64_t>(blocks[i], pointer, length);
     else if (item == 4)
-      fill_block<std::uint32_t>(blocks[i], in[i].data, length);
+      fill_block<std::uint32_t>(blocks[i], pointer, length);
     else
-      fill_block<std::uint8_t>(blocks[i], in[i].data, length);
+      fill_block<std::uint8_t>(blocks[i], pointer, length);
+    pointer = blocks[i];
   }
   for (std::int64_t at = 0; at < n; at += kBlock) {
-    const void* pointers[kMaxLoopInputs] = {};
+    step(pointers.data(), at, std::min(kBlock, n - at));
     for (int i = 0; i < inputs; ++i) {
-      pointers[i] = in[i].constant ? blocks[i] : static_cast<const char*>(in[i].data) + at * item;
+      const void*& pointer = pointers[static_cast<std::size_t>(i)];
+      if (!in[i].constant) pointer = static_cast<const char*>(pointer) + kBlock * item;
     }
-    loop(pointers, out + at * out_item, std::min(kBlock, n - at));
   }
 }
 
 void run_even_range(Loop loop, DType compute, int inputs, const EvenInput* in, const Array& out,
                     std::int64_t begin, std::int64_t end) {
-  const auto item = static_cast<std::int64_t>(item_size(compute));
   const auto out_item = static_cast<std::int64_t>(item_size(out.dtype));
-  EvenInput part[kMaxLoopInputs];
-  const void* pointers[kMaxLoopInputs] = {};
-  bool any_constant = false;
-  for (int i = 0; i < inputs; ++i) {
-    part[i] = in[i];
-    if (in[i].constant)
-      any_constant = true;
-    else
-      part[i].data = static_cast<const char*>(in[i].data) + begin * item;
-    pointers[i] = part[i].data;
-  }
   char* target = static_cast<char*>(out.data) + begin * out_item;
-  if (any_constant)
-    run_even_blocks(loop, compute, inputs, part, target, out_item, end - begin);
-  else
-    loop(pointers, target, end - begin);
+  bool any_constant = false;
+  const Pointers pointers = even_pointers(compute, inputs, in, begin, &any_constant);
+  if (!any_constant) return loop(pointers.data(), target, end - begin);
+  in_even_blocks(compute, inputs, in, pointers, end - begin,
+                 [&](const void* const* at_block, std::int64_t at, std::int64_t n) {
+                   loop(at_block, target + at * out_item, n);
+                 });
+}
+
+template <class T>
+struct Addition {
+  WENGERT_CLONES static void run(void* target, const void* terms, std::int64_t n) {
+    T* __restrict to = static_cast<T*>(target);
+    const T* __restrict from = static_cast<const T*>(terms);
+    for (std::int64_t i = 0; i < n; ++i) to[i] += from[i];
+  }
+};
+
+void add_even_range(Loop loop, DType compute, int inputs, const EvenInput* in, const Array& target,
+                    std::int64_t begin, std::int64_t end) {
+  const auto item = static_cast<std::int64_t>(item_size(compute));
+  alignas(64) char terms[kBlock * 8];
+  char* out = static_cast<char*>(target.data) + begin * item;
+  bool any_constant = false;
+  const Pointers pointers = even_pointers(compute, inputs, in, begin, &any_constant);
+  in_even_blocks(compute, inputs, in, pointers, end - begin,
+                 [&](const void* const* at_block, std::int64_t at, std::int64_t n) {
+                   loop(at_block, terms, n);
+                   if (compute == DType::kFloat32)
+                     Addition<float>::run(out + at * item, terms, n);
+                   else
+                     Addition<double>::run(out + at * item, terms, n);
+                 });
 }
 
 // Calls run(begin, end) on all of a loop over n elements, on several threads if it is long.
@@ -280,6 +331,12 @@ void run_loop(Loop loop, DType compute, int inputs, const LoopInput* in, const A
 void run_even_loop(Loop loop, DType compute, int inputs, const EvenInput* in, const Array& out) {
   run_parts(out.size(), [&](std::int64_t begin, std::int64_t end) {
     run_even_range(loop, compute, inputs, in, out, begin, end);
+  });
+}
+
+void add_even_loop(Loop loop, DType compute, int inputs, const EvenInput* in, const Array& target) {
+  run_parts(target.size(), [&](std::int64_t begin, std::int64_t end) {
+    add_even_range(loop, compute, inputs, in, target, begin, end);
   });
 }
 

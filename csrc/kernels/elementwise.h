@@ -38,4 +38,8 @@ struct EvenInput {
 // run_loop where every input is even. For small arrays it costs little more than the loop.
 void run_even_loop(Loop loop, DType compute, int inputs, const EvenInput* in, const Array& out);
 
+// Adds what run_even_loop would give to `target`, which is floating and none of the inputs. The
+// terms are never a whole array: they go through a block that stays in the cache.
+void add_even_loop(Loop loop, DType compute, int inputs, const EvenInput* in, const Array& target);
+
 }  // namespace wengert
