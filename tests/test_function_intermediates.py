@@ -77,6 +77,13 @@ def added(ctx, x):
     return x * 1
 
 
+def written_through_a_view(ctx, x):
+    kept = wg.zeros((2, *x.shape))
+    kept[0].add_(x)
+    keep(ctx, kept[0] + 0)
+    return x * 1
+
+
 def stacked(ctx, x):
     keep(ctx, wg.stack([x, x])[0])
     return x * 1
@@ -105,6 +112,7 @@ LOST = [
     view_of_the_input,
     written,
     added,
+    written_through_a_view,
     stacked,
     gradient,
     after_many,

@@ -47,6 +47,7 @@ BARE_GENERICS = {"dict": "[Any, Any]", "list": "[Any]", "set": "[Any]", "tuple":
 # An operation's parameter that is not listed is a value: a tensor or what becomes one.
 PARAMETERS = {
     "allow_unused": "bool",
+    "alpha": "Scalar",
     "axis": AXIS,
     "axes": AXIS,
     "axis0": "int",
@@ -89,6 +90,7 @@ SIGNATURES = {
     "from_numpy": "(array: npt.NDArray[Any]) -> Tensor",
     "functions": "() -> list[dict[str, Any]]",
     "has_hooks": "(tensor: Tensor) -> bool",
+    "_is_view": "(self) -> bool",
     "is_contiguous": "(self) -> bool",
     "item": "(self) -> Any",
     "live_objects": "() -> dict[str, int]",
@@ -214,6 +216,7 @@ ATTRIBUTES = {
     "has_value": "bool",
     "input_nodes": "list[Node]",
     "metadata": "dict[Any, Any]",
+    "_base": "Tensor | None",
     "_version": "int",
     "inputs": "list[Tensor]",
     "is_floating_point": "bool",

@@ -2,7 +2,9 @@
 
 #include <structmember.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <string_view>
 
 #include "bindings/arguments.h"
 #include "bindings/convert.h"
@@ -51,6 +53,36 @@ void fill_operand(const Operation& operation, PyObject* object, Operand* operand
                   Py_TYPE(object)->tp_name + "'");
 }
 
+// PyTorch's add(x, y, alpha=a), which is x + a * y, and subtract; null without alpha.
+PyObject* alpha_of(const Operation& op, const char* suffix, PyObject* const* args, Py_ssize_t count,
+                   PyObject* keywords) {
+  if (!keywords || PyTuple_GET_SIZE(keywords) == 0) return nullptr;
+  const bool takes_alpha = op.name == "add" || op.name == "subtract";
+  if (!takes_alpha || PyTuple_GET_SIZE(keywords) > 1 ||
+      PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, 0), "alpha") != 0)
+    refuse_keywords(op.name + suffix, keywords);
+  return args[count];
+}
+
+void fill_second(const Operation& op, PyObject* object, PyObject* alpha, Operand* y, Value* keep) {
+  static const Operation& multiply = operation("multiply");
+  fill_operand(op, object, y, keep);
+  if (!alpha) return;
+  Operand factor(0.0);
+  Value keep_factor;
+  fill_operand(op, alpha, &factor, &keep_factor);
+  std::int64_t product = 0;
+  if (y->node || factor.node) {
+    *keep = apply(multiply, *y, factor);
+    *y = Operand(*keep);
+  } else if (y->kind == Operand::kFloat || factor.kind == Operand::kFloat ||
+             __builtin_mul_overflow(y->integer, factor.integer, &product)) {
+    *y = Operand(y->number * factor.number);
+  } else {
+    *y = Operand::of_integer(product);
+  }
+}
+
 // The usual call: one tensor and nothing else.
 PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_t flags,
                            PyObject* keywords);
@@ -76,7 +108,7 @@ PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_
   const Operation& op = *self->operation;
   const Py_ssize_t count = PyVectorcall_NARGS(flags);
   return guarded([&]() -> PyObject* {
-    refuse_keywords(op.name, keywords);
+    PyObject* alpha = alpha_of(op, "", args, count, keywords);
     expect_count(self, count);
     Operand x(0.0);
     Operand y(0.0);
@@ -84,7 +116,7 @@ PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_
     Value keep_y;
     fill_operand(op, args[0], &x, &keep_x);
     if (count == 1) return wrap(apply(op, x));
-    fill_operand(op, args[1], &y, &keep_y);
+    fill_second(op, args[1], alpha, &y, &keep_y);
     return wrap(apply(op, x, y));
   });
 }
@@ -94,7 +126,7 @@ PyObject* call_in_place(PyObject* callable, PyObject* const* args, std::size_t f
   const CallableObject* self = self_of(callable);
   const Operation& op = *self->operation;
   return guarded([&]() -> PyObject* {
-    refuse_keywords(op.name + "_", keywords);
+    PyObject* alpha = alpha_of(op, "_", args, PyVectorcall_NARGS(flags), keywords);
     expect_count(self, PyVectorcall_NARGS(flags));
     if (!is_tensor(args[0])) throw TypeError(op.name + "_: expected a tensor to change");
     Value result;
@@ -103,7 +135,7 @@ PyObject* call_in_place(PyObject* callable, PyObject* const* args, std::size_t f
     if (op.arity == 1) {
       result = apply(op, Operand(node_of(args[0])));
     } else {
-      fill_operand(op, args[1], &y, &keep_y);
+      fill_second(op, args[1], alpha, &y, &keep_y);
       result = apply(op, Operand(node_of(args[0])), y);
     }
     write_in_place(args[0], std::move(result), (op.name + "_").c_str());
@@ -115,9 +147,12 @@ PyObject* call_function(PyObject* callable, PyObject* const* args, std::size_t f
                         PyObject* keywords) {
   const FunctionRecord& function = *self_of(callable)->function;
   return guarded([&]() -> PyObject* {
-    const Arguments arguments =
-        parse_arguments(function, args, PyVectorcall_NARGS(flags), keywords);
+    Arguments arguments = parse_arguments(function, args, PyVectorcall_NARGS(flags), keywords);
     PyObject* source = PyVectorcall_NARGS(flags) > 0 && is_tensor(args[0]) ? args[0] : nullptr;
+    if (source && function.is_view) {
+      arguments[0].value = viewable(source);
+      return wrap_view(function.call(arguments), source, arguments[0].value);
+    }
     if (function.call) {
       Value result = function.call(arguments);
       return source ? wrap_view(std::move(result), source) : wrap(std::move(result));
@@ -129,6 +164,21 @@ PyObject* call_function(PyObject* callable, PyObject* const* args, std::size_t f
                        source ? wrap_view(results[i], source) : wrap(results[i]));
     }
     return tuple;
+  });
+}
+
+PyObject* call_function_in_place(PyObject* callable, PyObject* const* args, std::size_t flags,
+                                 PyObject* keywords) {
+  const FunctionRecord& function = *self_of(callable)->function;
+  return guarded([&]() -> PyObject* {
+    const std::string name = function.name + "_";
+    if (PyVectorcall_NARGS(flags) == 0 || !is_tensor(args[0]))
+      throw TypeError(name + ": expected a tensor to change");
+    Arguments arguments = parse_arguments(function, args, PyVectorcall_NARGS(flags), keywords);
+    // It may be of several operations, each of which saves what it reads: a copy.
+    arguments[0].value = apply(operation("positive"), arguments[0].value);
+    write_in_place(args[0], function.call(arguments), name.c_str());
+    return Py_NewRef(args[0]);
   });
 }
 
@@ -216,7 +266,10 @@ void add_names(py::module_& module, const std::string& name,
 }
 
 void add_elementwise(py::module_& module, const Operation& op) {
-  const char* signature = op.arity == 1 ? "(x, /)" : "(x, y, /)";
+  const bool takes_alpha = op.name == "add" || op.name == "subtract";
+  const char* signature = op.arity == 1 ? "(x, /)"
+                          : takes_alpha ? "(x, y, /, *, alpha=1)"
+                                        : "(x, y, /)";
   py::object callable = make(op.name, op.doc, signature);
   const bool has_scalars = op.scalar1 && op.kind != OperationKind::kComparison;
   self_of(callable.ptr())->call = has_scalars ? call_unary : call_elementwise;
@@ -228,6 +281,19 @@ void add_elementwise(py::module_& module, const Operation& op) {
   self_of(in_place.ptr())->operation = &op;
   set_on_type(op.name + "_", in_place);
   for (const std::string& alias : op.aliases) set_on_type(alias + "_", in_place);
+}
+
+// Of the functions whose result has the shape of their argument.
+constexpr std::string_view kInPlace[] = {"clip"};
+
+void add_function_in_place(const FunctionRecord& function) {
+  if (std::ranges::find(kInPlace, function.name) == std::end(kInPlace)) return;
+  py::object in_place =
+      make(function.name + "_", "In place: " + function.doc, signature_of(function));
+  self_of(in_place.ptr())->call = call_function_in_place;
+  self_of(in_place.ptr())->function = &function;
+  set_on_type(function.name + "_", in_place);
+  for (const std::string& alias : function.aliases) set_on_type(alias + "_", in_place);
 }
 
 }  // namespace
@@ -244,6 +310,7 @@ void add_callables(py::module_& module) {
     self_of(callable.ptr())->call = call_function;
     self_of(callable.ptr())->function = &function;
     add_names(module, function.name, function.aliases, callable, function.is_method);
+    add_function_in_place(function);
   }
 }
 

@@ -22,8 +22,8 @@ void guard_view(PyObject* tensor) {
   ViewOf* view = tensor_object(tensor)->view;
   if (!view) return;
   if (Py_REFCNT(view->base) == 1) {
-    Py_DECREF(view->base);
-    delete std::exchange(tensor_object(tensor)->view, nullptr);
+    node_of(tensor);
+    forget_view(tensor_object(tensor));
     return;
   }
   view->of_function = true;
@@ -156,6 +156,7 @@ py::object Outputs::connect_dirty(PyObject* output, std::size_t position) {
     return stolen(Py_NewRef(output));
   const std::string name = name_of_function(self_);
   check_recorded_write(output, name.c_str());
+  own_view(output);
   if (hub_ && tensor_object(output)->view) {
     throw std::runtime_error(
         name +

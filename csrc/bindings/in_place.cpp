@@ -31,9 +31,9 @@ void check_fits(const Value& target, const Value& result, const char* name) {
   }
 }
 
-void check_writable(const Value& target, const char* name) {
-  if (target->is_inline()) return;
-  const Array& array = target->as_array()->array;
+void check_writable(PyObject* self, const Value& target, const char* name) {
+  if (target->is_inline() && !is_element(self)) return;
+  const Array array = memory_of(self);
   if (!array.is_non_overlapping()) {
     throw std::runtime_error(
         std::string(name) + " on a tensor of shape " + array.shape.to_string() +
@@ -86,49 +86,53 @@ void check_unrecorded(PyObject* self, const char* name) {
   if (node_of(view->base)->requires_grad()) check_recorded(self, name);
 }
 
+// What a node saved of itself is as new as its memory, which was at version `before` when it did.
+void saved_at(Node* node, std::uint32_t before) {
+  if (!node->has(kSavedResult)) return;
+  node->saved_versions += (version_of(node) - before) * kVersionWeights[2];
+}
+
+// Goes on counting where the value that it replaces stopped.
+void count_on(Node* node, std::uint32_t version) {
+  if (node->references > 1) return;  // a value of its own, elsewhere
+  const std::uint32_t before = version_of(node);
+  if (node->is_inline())
+    node->version = version;
+  else if (node->as_array()->array.storage->references == 1)
+    node->as_array()->array.storage->version_ = version;
+  saved_at(node, before);
+}
+
 // The value with the memory of `array`, which holds the same elements.
 Value in_memory(Value value, const Array& array) {
   if (const int level = level_of(value.get())) {
     return make_dual(in_memory(primal_at(value.get(), level), array),
                      tangent_at(value.get(), level), level);
   }
+  if (value->is_inline()) {
+    Value own = make_array(array);
+    record(operation("alias"), own, Inputs(&value, 1), nullptr);
+    return own;
+  }
   // A value that somebody else holds too (a cast that was none) must keep its own.
   const Value own = value->references == 1 ? value : apply(operation("positive"), value);
-  const std::uint32_t before = own->has(kSavedResult) ? version_of(own.get()) : 0;
+  const std::uint32_t before = version_of(own.get());
   own->as_array()->array = array;
-  // What it saved of itself is as new as that memory.
-  if (own->has(kSavedResult)) {
-    own->saved_versions += (version_of(own.get()) - before) * kVersionWeights[2];
-  }
+  saved_at(own.get(), before);
   return own;
 }
 
-// A recorded write gives the tensor another node, but the gradient that it retains is the tensor's.
-void become(PyObject* self, const Value& result) {
-  const Value before = value_of(self);
-  rebind(self, result);
-  if (before->is_leaf() || !before->has(kRetainsGrad)) return;
-  before->clear(kRetainsGrad);
-  if (level_of(result.get()) > 0 || result->is_leaf()) return;
-  retain_gradient(result.get());
-  if (Value grad = grad_of(before.get())) {
-    set_grad(before.get(), Value());
-    set_grad(result.get(), std::move(grad));
-  }
-}
-
-// `result` has the tensor's memory: it takes the tensor's place, and if that is a view, its owner
-// changes too.
-void take_place(PyObject* self, const Value& result) {
+// `result`, which was written to the tensor's memory, takes the tensor's place, and if that is a
+// view, its owner changes too.
+void take_place(PyObject* self, const Value& result, const Array& memory) {
   ViewOf* view = object_of(self)->view;
   if (!view) {
-    become(self, result);
+    rebind(self, result);
     return;
   }
-  const Array array = result.array();
-  become(view->base, overwritten(value_of(view->base), result, array));
+  rebind(view->base, overwritten(value_of(view->base), result, memory));
   view->base_node = value_of(view->base);
-  become(self, strided_view(view->base_node, array));
+  rebind(self, strided_view(view->base_node, memory));
 }
 
 // Note [Saved before a write]: a value that an earlier operation saved counts as changed from now
@@ -155,23 +159,45 @@ void keep_for(const Value& result, const Value& target, bool memory_is_reused) {
   array.storage->bump_version();
 }
 
+// The memory is that of a node's own number: see Note [Node layout]. What is recorded on a view of
+// it gets memory of its own, because that node does not follow.
+bool is_in_node(const Array& array) { return array.storage->shared_version != nullptr; }
+
+// Elements know their place in the memory, but hold none: they need the layout that results have.
 bool shares_memory(PyObject* self, const Value& target) {
-  return object_of(self)->view || target->as_array()->array.storage->references > 1;
+  const Array& array = target->as_array()->array;
+  return object_of(self)->view || array.storage->references > 1 || !array.is_contiguous() ||
+         (!is_own_memory(*array.storage.get()) && !is_in_node(array));
 }
 
-void write_recorded(PyObject* self, const Value& target, Value result, const char* name) {
+void write_recorded(PyObject* self, Value target, Value result, const char* name) {
   check_recorded(self, name);
-  if (target->is_inline() || !shares_memory(self, target)) {
+  if (is_element(self)) {
     keep_for(result, target, false);
-    become(self, result);  // nobody else sees the memory: the result's own will do
+    own_view(self);
+    target = value_of(self);
+  } else if (target->is_inline() ||
+             (!shares_memory(self, target) && result.array().is_contiguous())) {
+    keep_for(result, target, false);
+    count_on(result.get(), version_of(target.get()));
+    rebind(self, result);  // nobody else sees the memory: the result's own will do
     return;
   }
-  const Array array = target.array();
+  const Array array = memory_of(self);
   keep_for(result, target, true);
   copy(array, result.array());
-  if (array.storage.get() != target->as_array()->array.storage.get()) array.storage->bump_version();
+  if (array.storage.get() != target.array().storage.get()) array.storage->bump_version();
   result = in_memory(std::move(result), array);
-  take_place(self, result);
+  take_place(self, result, array);
+}
+
+// See Note [Intermediates].
+void note_write(PyObject* self, const Value& target, const Value& written) {
+  ForwardLog* log = thread_state.forward_log;
+  if (!log) return;
+  log->note_write(target.get(), written.get());
+  if (const ViewOf* view = object_of(self)->view)
+    log->note_write(view->base_node.get(), written.get());
 }
 
 // Where nobody else sees either buffer the new one replaces the old one, which is then not touched
@@ -196,7 +222,7 @@ void write_in_place(PyObject* self, Value result, const char* name) {
   const Value target = value_of(self);
   const NotedWrite noted(target.get());
   check_fits(target, result, name);
-  check_writable(target, name);
+  check_writable(self, target, name);
   const bool dual = target->has(kWrapped) || result->has(kWrapped);
   const bool recorded =
       dual || result.requires_grad() || (thread_state.grad_enabled && target.requires_grad());
@@ -204,6 +230,10 @@ void write_in_place(PyObject* self, Value result, const char* name) {
   if (!recorded) check_unrecorded(self, name);
   if (recorded) {
     write_recorded(self, target, std::move(result), name);
+  } else if (is_element(self)) {
+    const Array array = memory_of(self);
+    copy(array, result.array());
+    array.storage->bump_version();
   } else if (target->is_inline()) {
     target->value = result->value;
     ++target->version;
@@ -212,18 +242,19 @@ void write_in_place(PyObject* self, Value result, const char* name) {
     if (!take_over(array, result)) copy(array, result.array());
     array.storage->bump_version();
   }
-  if (!recorded && thread_state.forward_log)
-    thread_state.forward_log->note_write(target.get(), result.get());
+  if (!recorded) note_write(self, target, result);
 }
 
 void check_recorded_write(PyObject* self, const char* name) { check_recorded(self, name); }
 
-void take_place_of(PyObject* self, const Value& result) { take_place(self, result); }
+void take_place_of(PyObject* self, const Value& result) {
+  take_place(self, result, memory_of(self));
+}
 
 void assign_in_place(PyObject* self, const std::vector<IndexItem>& items, const Value& given) {
-  const Value target = value_of(self);
+  Value target = value_of(self);
   const NotedWrite noted(target.get());
-  check_writable(target, "setitem");
+  check_writable(self, target, "setitem");
   if (is_floating(given.dtype()) && !is_floating(target.dtype()) && given.requires_grad()) {
     throw TypeError(
         std::string("setitem: a value that requires grad cannot be written to a tensor of dtype ") +
@@ -234,24 +265,27 @@ void assign_in_place(PyObject* self, const std::vector<IndexItem>& items, const 
       dual || (thread_state.grad_enabled && (target.requires_grad() || given.requires_grad()));
   if (!recorded) {
     check_unrecorded(self, "setitem");
-    const Array array = target.array();
+    const Array array = memory_of(self);
     assign(array, items, given.array());
     array.storage->bump_version();
-    if (thread_state.forward_log) thread_state.forward_log->note_write(target.get(), given.get());
+    note_write(self, target, given);
     return;
   }
   check_recorded(self, "setitem");
   const Value value = cast(given, target.dtype());
-  if (dual && target->is_inline()) {
+  own_view(self);
+  target = value_of(self);
+  if (dual && target->is_inline() && !is_element(self)) {
     throw std::runtime_error(
         "setitem: a 0-d tensor with a tangent cannot be written to; compute a new one");
   }
-  const Array array = target->is_inline() ? copy_of(target.array()) : target.array();
+  const bool apart = !is_element(self) && is_in_node(target.array());
+  const Array array = apart ? copy_of(target.array()) : memory_of(self);
   assign(array, items, value.array());
   array.storage->bump_version();
   Value result = assigned(target, items, value);
-  if (target->is_inline()) result->as_array()->array = array;
-  take_place(self, result);
+  if (apart) result->as_array()->array = array;
+  take_place(self, result, array);
 }
 
 }  // namespace wengert::bindings

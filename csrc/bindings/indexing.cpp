@@ -3,6 +3,7 @@
 #include "bindings/in_place.h"
 #include "bindings/tensor_object.h"
 #include "kernels/copy.h"
+#include "ops/element.h"
 
 namespace wengert::bindings {
 namespace {
@@ -94,8 +95,46 @@ std::vector<IndexItem> items_of(PyObject* key) {
 
 }  // namespace
 
+namespace {
+
+// The usual index: one integer, of a vector. Null if it is another, or out of bounds.
+PyObject* picked_number(PyObject* self, std::int64_t i) {
+  const Value x = value_of(self);
+  if (x->is_inline() || x->has(kWrapped)) return nullptr;
+  const Array& array = x->as_array()->array;
+  if (array.ndim() != 1 || array.dtype != DType::kFloat64) return nullptr;
+  if (i < 0) i += array.shape[0];
+  if (i < 0 || i >= array.shape[0]) return nullptr;
+  return wrap_element(element(x, i), self, i * array.strides[0]);
+}
+
+PyObject* picked(PyObject* self, const std::vector<IndexItem>& items) {
+  const Value source = viewable(self);
+  std::optional<std::int64_t> offset;
+  Value result = index(source, items, &offset);
+  if (offset && result->is_inline()) return wrap_element(std::move(result), self, *offset);
+  return wrap_view(std::move(result), self);
+}
+
+}  // namespace
+
+PyObject* item_of_tensor(PyObject* self, Py_ssize_t i) {
+  return guarded([&] {
+    if (PyObject* number = picked_number(self, i)) return number;
+    IndexItem item;
+    item.kind = IndexItem::kInteger;
+    item.integer = i;
+    return picked(self, {item});
+  });
+}
+
 PyObject* subscript(PyObject* self, PyObject* key) {
-  return guarded([&] { return wrap_view(index(value_of(self), items_of(key)), self); });
+  return guarded([&] {
+    int overflow = PyLong_CheckExact(key) ? 0 : 1;
+    const long long i = overflow ? 0 : PyLong_AsLongLongAndOverflow(key, &overflow);
+    PyObject* number = overflow ? nullptr : picked_number(self, i);
+    return number ? number : picked(self, items_of(key));
+  });
 }
 
 int assign_subscript(PyObject* self, PyObject* key, PyObject* object) {

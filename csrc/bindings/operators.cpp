@@ -124,7 +124,7 @@ template <const Named& kName, unsigned kNeed>
 // Null where something is unusual.
 template <const Named& kName>
 [[gnu::always_inline]] inline PyObject* recorded(PyObject* a, PyObject* b) {
-  if (!kName.on_floats || !thread_state.grad_enabled || thread_state.modes) return nullptr;
+  if (!kName.on_floats || !only_recording()) return nullptr;
   const auto node = [](PyObject* x) { return reinterpret_cast<TensorObject*>(x)->node; };
   if (is_tracked_scalar(a)) {
     Node* x = node(a);

@@ -11,6 +11,8 @@ namespace {
 
 // ---- attributes ---------------------------------------------------------------------------------
 
+const ViewOf* view_of(PyObject* self) { return reinterpret_cast<TensorObject*>(self)->view; }
+
 PyObject* get_shape(PyObject* self, void*) {
   return guarded([&] { return shape_tuple(value_of(self).shape()); });
 }
@@ -28,8 +30,14 @@ PyObject* get_retains_grad(PyObject* self, void*) {
   return PyBool_FromLong(node_of(self)->has(kRetainsGrad));
 }
 PyObject* get_version(PyObject* self, void*) {
-  return PyLong_FromLong(static_cast<long>(version_of(node_of(self))));
+  const Node* node = node_of(self);
+  if (is_element(self)) node = view_of(self)->base_node.get();
+  return PyLong_FromLong(static_cast<long>(version_of(node)));
 }
+PyObject* get_base(PyObject* self, void*) {
+  return Py_NewRef(view_of(self) ? view_of(self)->base : Py_None);
+}
+PyObject* is_view(PyObject* self, PyObject*) { return PyBool_FromLong(view_of(self) != nullptr); }
 
 void set_flag(Node* node, bool requires_grad) {
   if (!node->is_leaf()) {
@@ -92,6 +100,7 @@ int set_grad_attribute(PyObject* self, PyObject* object, void*) {
           std::string("assigned grad expected to be a Tensor or None but got grad of type '") +
           Py_TYPE(object)->tp_name + "'");
     }
+    own_view(object);  // a pass will add to it in place
     const Value grad = value_of(object);
     const Value value = value_of(self);
     if (!(grad.shape() == value.shape())) {
@@ -127,8 +136,14 @@ Value detached(const Value& value) {
   return make_array(value.array());
 }
 
+Value detached(PyObject* self) {
+  const Value value = value_of(self);
+  if (is_element(self) && level_of(value.get()) == 0) return make_array(memory_of(self));
+  return detached(viewable(self));
+}
+
 PyObject* get_data(PyObject* self, void*) {
-  return guarded([&] { return wrap(detached(value_of(self))); });
+  return guarded([&] { return wrap(detached(self)); });
 }
 
 int set_data(PyObject* self, PyObject* object, void*) {
@@ -143,7 +158,7 @@ int set_data(PyObject* self, PyObject* object, void*) {
                                   source.shape().to_string() + " and dtype " +
                                   name_of(source.dtype()));
     }
-    const Array array = target.array();
+    const Array array = memory_of(self);
     const Array from = source.array();
     copy(array, from.storage.get() == array.storage.get() ? copy_of(from) : from);
     array.storage->bump_version();
@@ -152,7 +167,10 @@ int set_data(PyObject* self, PyObject* object, void*) {
 }
 
 PyObject* get_transposed(PyObject* self, void*) {
-  return guarded([&] { return wrap_view(transpose(value_of(self)), self); });
+  return guarded([&] {
+    const Value value = viewable(self);
+    return wrap_view(transpose(value), self, value);
+  });
 }
 
 PyObject* get_matrix_transposed(PyObject* self, void*) {
@@ -194,12 +212,12 @@ PyObject* to_numpy_array(PyObject* self, PyObject*) {
           "Can't call numpy() on Tensor that requires grad: the array would leave the graph. Use "
           "tensor.detach().numpy() instead.");
     }
-    return to_numpy(value.array()).release().ptr();
+    return to_numpy(memory_of(self)).release().ptr();
   });
 }
 
 PyObject* detach(PyObject* self, PyObject*) {
-  return guarded([&] { return wrap(detached(value_of(self))); });
+  return guarded([&] { return wrap(detached(self)); });
 }
 
 PyObject* detach_in_place(PyObject* self, PyObject*) {
@@ -328,6 +346,7 @@ PyGetSetDef properties[] = {
     {"data", get_data, set_data, "The same memory outside the graph.", nullptr},
     {"T", get_transposed, nullptr, "A view with the axes reversed.", nullptr},
     {"mT", get_matrix_transposed, nullptr, "A view with the last two axes exchanged.", nullptr},
+    {"_base", get_base, nullptr, "The tensor that this one is a view of, or None.", nullptr},
     {"_version", get_version, nullptr, "How often it was written to in place.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
@@ -338,7 +357,7 @@ PyObject* as_subclass(PyObject* self, PyObject* type) {
       throw TypeError("as_subclass: expected a subclass of Tensor, got " +
                       py::repr(type).cast<std::string>());
     }
-    Value value = alias(value_of(self));
+    Value value = alias(viewable(self));
     return kind == tensor_type ? wrap(std::move(value)) : wrap_as(kind, std::move(value));
   });
 }
@@ -372,6 +391,8 @@ PyMethodDef plain_methods[] = {
     {"fill_", fill_, METH_O,
      "fill_($self, value, /)\n--\n\nWrites one number everywhere, in place."},
     {"zero_", zero_, METH_NOARGS, "zero_($self, /)\n--\n\nWrites zeros, in place."},
+    {"_is_view", is_view, METH_NOARGS,
+     "_is_view($self, /)\n--\n\nWhether it is a view of another tensor."},
     {"is_contiguous", is_contiguous, METH_NOARGS,
      "is_contiguous($self, /)\n--\n\nWhether the elements lie in memory in C order."},
     {"contiguous", contiguous_tensor, METH_NOARGS,

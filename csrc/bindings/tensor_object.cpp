@@ -2,6 +2,7 @@
 
 #include <structmember.h>
 
+#include <bit>
 #include <cstddef>
 
 #include "bindings/convert.h"
@@ -25,16 +26,43 @@ PyObject* detail::new_python_handle() {
   return reinterpret_cast<PyObject*>(handle);
 }
 
+static_assert(sizeof(ViewOf) <= 64);
+void* ViewOf::operator new(std::size_t) { return detail::handles.take(); }
+void ViewOf::operator delete(void* view) { detail::handles.give_back(view); }
+
+void forget_view(TensorObject* self) {
+  ViewOf* view = std::exchange(self->view, nullptr);
+  Py_DECREF(view->base);
+  delete view;
+}
+
 namespace {
 
 void forget_identity(TensorObject* self) {
   if (self->node->extra && self->node->extra->handle == self) self->node->extra->handle = nullptr;
 }
 
-void forget_view(TensorObject* self) {
-  ViewOf* view = std::exchange(self->view, nullptr);
-  Py_DECREF(view->base);
-  delete view;
+// The gradient that a tensor retains is the tensor's, whatever its node.
+void move_retained(Node* before, Node* after) {
+  if (before->is_leaf() || before == after || !before->has(kRetainsGrad)) return;
+  before->clear(kRetainsGrad);
+  if (level_of(after) > 0 || after->is_leaf()) return;
+  retain_gradient(after);
+  if (Value grad = grad_of(before)) {
+    set_grad(before, Value());
+    set_grad(after, std::move(grad));
+  }
+}
+
+// The node that the handle had until now.
+Value exchange_node(TensorObject* self, Value value) {
+  const bool identity = self->node->extra && self->node->extra->handle == self;
+  forget_identity(self);
+  Value before = Value::adopt(self->node);
+  self->node = value.release();
+  move_retained(before.get(), self->node);
+  if (identity) extra_of(self->node).handle = self;
+  return before;
 }
 
 [[gnu::always_inline]] inline void give_back_handle(PyObject* object) {
@@ -109,11 +137,16 @@ Py_ssize_t length(PyObject* self) {
   return static_cast<Py_ssize_t>(value.shape()[0]);
 }
 
+// Iteration ends with an IndexError: without the detour of a C++ exception, which costs more than
+// all of the elements do.
 PyObject* sequence_item(PyObject* self, Py_ssize_t i) {
-  return guarded([&] {
-    const py::object key = py::reinterpret_steal<py::object>(checked(PyLong_FromSsize_t(i)));
-    return subscript(self, key.ptr());
-  });
+  const Node* node = node_of(self);
+  const Dims& shape = shape_of(node);
+  if (!shape.empty() && (i < 0 || i >= shape[0])) {
+    return PyErr_Format(PyExc_IndexError, "index %zd is out of bounds for axis 0 with size %lld", i,
+                        static_cast<long long>(shape[0]));
+  }
+  return item_of_tensor(self, i);
 }
 
 PyObject* iterate(PyObject* self) {
@@ -151,36 +184,134 @@ PyObject* wrap(Value value) {
   return wrap_new(std::move(value));
 }
 
+namespace {
+
 // The handles between a view and the owner of the memory are of no interest.
-PyObject* wrap_view(Value value, PyObject* source) {
-  const Node* node = value.get();
-  const Node* from = reinterpret_cast<TensorObject*>(source)->node;
-  const bool shares =
-      !node->is_inline() && !from->is_inline() && node != from &&
-      node->as_array()->array.storage.get() == from->as_array()->array.storage.get();
-  PyObject* handle = wrap(std::move(value));
-  auto* tensor = reinterpret_cast<TensorObject*>(handle);
-  if (!shares || tensor->view) return handle;
+ViewOf* view_of(PyObject* source) {
   const ViewOf* outer = reinterpret_cast<TensorObject*>(source)->view;
   PyObject* base = outer ? outer->base : source;
-  tensor->view = new ViewOf{Py_NewRef(base), value_of(base),
-                            !thread_state.grad_enabled || (outer && outer->made_without_grad)};
-  if (reinterpret_cast<TensorObject*>(base)->tracked) track(handle);
+  return new ViewOf{Py_NewRef(base), value_of(base),
+                    !thread_state.grad_enabled || (outer && outer->made_without_grad)};
+}
+
+PyObject* with_view(PyObject* handle, PyObject* source) {
+  auto* tensor = reinterpret_cast<TensorObject*>(handle);
+  tensor->view = view_of(source);
+  if (reinterpret_cast<TensorObject*>(tensor->view->base)->tracked) track(handle);
+  return handle;
+}
+
+const Node* owner_of(PyObject* source) {
+  const ViewOf* view = reinterpret_cast<TensorObject*>(source)->view;
+  return reinterpret_cast<TensorObject*>(view ? view->base : source)->node;
+}
+
+const Array& array_of(const Node* node) { return node->as_array()->array; }
+
+const double* first_of(const Node* node) {
+  return node->is_inline() ? &node->value : array_of(node).as<double>();
+}
+
+Array element_of(const ViewOf& view) {
+  return with_layout(view.base_node.array(), Dims{}, Dims{}, view.offset);
+}
+
+// Of a view whose owner has changed: recorded as it was made, whatever the mode is now.
+Value made_anew(const ViewOf& view, const Array& array) {
+  const GradMode mode(!view.made_without_grad);
+  return strided_view(view.base_node, array);
+}
+
+void become_view(TensorObject* tensor) {
+  Value anew = made_anew(*tensor->view, element_of(*tensor->view));
+  tensor->view->is_element = anew->is_inline();
+  exchange_node(tensor, std::move(anew));
+}
+
+void refresh_element(TensorObject* tensor) {
+  ViewOf& view = *tensor->view;
+  const Node* owner = node_of(view.base);
+  const bool is_same = owner == view.base_node.get();
+  const double now = first_of(owner)[view.offset];
+  Node* node = tensor->node;
+  const bool is_equal =
+      std::bit_cast<std::uint64_t>(now) == std::bit_cast<std::uint64_t>(node->value);
+  if (is_same && is_equal) return;
+  if (!is_same) view.base_node = value_of(view.base);
+  if (!is_equal) ++node->version;  // for what saved the number as it was
+  if (view.of_function && !is_same) {
+    exchange_node(tensor, changed_output(Value(node)));
+  } else if (node->has(kWrapped) || (!is_same && !view.made_without_grad && !view.of_function)) {
+    become_view(tensor);
+  } else {
+    node->value = now;
+  }
+}
+
+}  // namespace
+
+PyObject* wrap_view(Value value, PyObject* source) {
+  const Node* node = value.get();
+  const Node* owner = owner_of(source);
+  const bool shares = !node->is_inline() && !owner->is_inline() &&
+                      node != reinterpret_cast<TensorObject*>(source)->node &&
+                      array_of(node).storage.get() == array_of(owner).storage.get();
+  PyObject* handle = wrap(std::move(value));
+  if (!shares || reinterpret_cast<TensorObject*>(handle)->view) return handle;
+  return with_view(handle, source);
+}
+
+PyObject* wrap_view(Value value, PyObject* source, const Value& seen) {
+  if (value->is_inline() && !seen->is_inline()) return wrap_element(std::move(value), source, 0);
+  return wrap_view(std::move(value), source);
+}
+
+PyObject* wrap_element(Value value, PyObject* source, std::int64_t offset) {
+  const ViewOf* outer = reinterpret_cast<TensorObject*>(source)->view;
+  if (outer && outer->is_element) {
+    offset = outer->offset;
+  } else if (outer) {
+    offset +=
+        first_of(reinterpret_cast<TensorObject*>(source)->node) - first_of(outer->base_node.get());
+  }
+  PyObject* handle = wrap(std::move(value));
+  const auto* tensor = reinterpret_cast<TensorObject*>(handle);
+  if (tensor->view || !tensor->node->is_inline()) return handle;  // an item of a batch
+  ViewOf& view = *reinterpret_cast<TensorObject*>(with_view(handle, source))->view;
+  view.is_element = true;
+  view.offset = offset;
   return handle;
 }
 
 void refresh_view(TensorObject* tensor) {
   ViewOf& view = *tensor->view;
+  if (view.is_element) return refresh_element(tensor);
   const Node* owner = node_of(view.base);
   if (owner == view.base_node.get()) return;
   view.base_node = value_of(view.base);
-  if (view.made_without_grad && !view.of_function) return;
-  const Value before = Value::adopt(tensor->node);
   if (view.of_function) {
-    tensor->node = changed_output(before).release();
-    return;
+    exchange_node(tensor, changed_output(Value(tensor->node)));
+  } else if (!view.made_without_grad) {
+    exchange_node(tensor, made_anew(view, Value(tensor->node).array()));
   }
-  tensor->node = strided_view(view.base_node, before.array()).release();
+}
+
+void own_view(PyObject* tensor) {
+  node_of(tensor);
+  if (is_element(tensor)) become_view(reinterpret_cast<TensorObject*>(tensor));
+}
+
+Value viewable(PyObject* tensor) {
+  Value value = value_of(tensor);
+  if (!is_element(tensor)) return value;
+  const ViewOf& view = *reinterpret_cast<TensorObject*>(tensor)->view;
+  return strided_view(view.base_node, element_of(view));
+}
+
+Array memory_of(PyObject* tensor) {
+  const Value value = value_of(tensor);
+  if (!is_element(tensor)) return value.array();
+  return element_of(*reinterpret_cast<TensorObject*>(tensor)->view);
 }
 
 PyObject* wrap_as(PyTypeObject* type, Value value) {
@@ -214,16 +345,13 @@ void track(PyObject* tensor) {
 
 void rebind(PyObject* tensor, Value value) {
   auto* self = reinterpret_cast<TensorObject*>(tensor);
-  const bool identity = self->node->extra && self->node->extra->handle == tensor;
-  forget_identity(self);
-  Value before = Value::adopt(self->node);
   // Whose grad it is sees the change, too: x.grad.zero_().
-  if (Node* owner = before->extra ? before->extra->gradient_of : nullptr) {
+  if (Node* owner = self->node->extra ? self->node->extra->gradient_of : nullptr) {
+    const Value before(self->node);
     set_grad(owner, value);
     extra_of(value.get()).gradient_of = owner;
   }
-  self->node = value.release();
-  if (identity) keep_identity(tensor);
+  exchange_node(self, std::move(value));
 }
 
 void create_tensor_type(py::module_& module) {

@@ -11,11 +11,22 @@ namespace py = pybind11;
 // What a handle on a view remembers. Note [Views]: an in-place operation gives the tensor that owns
 // the memory a new node. Handles on its views notice that the node they were made of is no longer
 // the owner's, and make theirs anew from the owner's new one (see refresh_view).
+//
+// Note [Elements]: a float64 element has a node with a copy of the number, so that arithmetic on it
+// is as fast as on any other scalar, and yet it is a view. Its handle knows where the number came
+// from. If another one is there now, the node is given that, as if it had been written to itself;
+// if the owner has a new node, or the element itself is changed by a recorded operation, it becomes
+// a view with the owner's memory (see own_view). NumPy writes without counting: so it looks there.
 struct ViewOf {
   PyObject* base;            // the handle of the owner; owned
   Value base_node;           // what the owner stood for when the view was made
   bool made_without_grad;    // under no_grad: writes through it are not recorded
   bool of_function = false;  // output of a Function: changing it or the owner is refused
+  bool is_element = false;
+  std::int64_t offset = 0;  // of an element: from the owner's first, in elements
+
+  static void* operator new(std::size_t bytes);
+  static void operator delete(void* view);
 };
 
 struct TensorObject {
@@ -98,6 +109,22 @@ PyObject* wrap_or_none(Value value);
 PyObject* wrap_as(PyTypeObject* type, Value value);  // an instance of a subclass
 // Of a result that may share the memory of `source`: then it is a view of it.
 PyObject* wrap_view(Value value, PyObject* source);
+// The same where it does share it; `seen` is viewable(source), which it was made of.
+PyObject* wrap_view(Value value, PyObject* source, const Value& seen);
+// Of one element of `source`, which lies `offset` elements from its first: see Note [Elements].
+PyObject* wrap_element(Value value, PyObject* source, std::int64_t offset);
+inline bool is_element(PyObject* tensor) {
+  const ViewOf* view = reinterpret_cast<TensorObject*>(tensor)->view;
+  return view && view->is_element;
+}
+// An element becomes a view with the memory of its owner; other tensors stay as they are.
+void own_view(PyObject* tensor);
+// The value for operations whose result may be a view of it: of an element, one with the owner's
+// memory.
+Value viewable(PyObject* tensor);
+// The memory to read from and write to without recording. Whoever writes bumps its version.
+Array memory_of(PyObject* tensor);
+void forget_view(TensorObject* tensor);
 // The handle of this node, always the same object as long as it lives.
 PyObject* wrap_with_identity(const Value& value);
 void keep_identity(PyObject* tensor);
@@ -116,6 +143,7 @@ void create_tensor_type(py::module_& module);
 // Slots and methods by file.
 PyObject* rich_compare(PyObject* a, PyObject* b, int which);
 PyObject* subscript(PyObject* self, PyObject* key);
+PyObject* item_of_tensor(PyObject* self, Py_ssize_t i);  // self[i]
 int assign_subscript(PyObject* self, PyObject* key, PyObject* value);
 void add_operator_slots(std::vector<PyType_Slot>& slots);
 PyGetSetDef* tensor_properties();

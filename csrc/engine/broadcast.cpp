@@ -104,7 +104,14 @@ Value cast(const Value& x, DType dtype) {
 
 Value alias(const Value& x) {
   static const Operation& op = operation("alias");
-  return wengert::apply(op, Inputs(&x, 1));
+  if (x->is_inline() || x.ndim() > 0) return wengert::apply(op, Inputs(&x, 1));
+  // apply() would make a number in a node of what has memory to share.
+  if (const int level = level_of(x.get()))
+    return make_dual(x->extra->primal, x->extra->tangent, level);
+  if (x->has(kWrapped)) return wengert::apply(op, Inputs(&x, 1));
+  Value result = make_array(x.array());
+  record(op, result, Inputs(&x, 1), nullptr);
+  return result;
 }
 
 }  // namespace wengert

@@ -2,7 +2,11 @@
 // log of a forward.
 #pragma once
 
+#include <array>
+#include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace wengert {
 
@@ -34,6 +38,16 @@ extern thread_local constinit ThreadState thread_state __attribute__((tls_model(
 #else
 extern thread_local constinit ThreadState thread_state;
 #endif
+
+// Whether operations are recorded, and nothing else is asked of them. The scalar slots ask for both
+// bytes at once.
+inline bool only_recording() {
+  static_assert(offsetof(ThreadState, modes) == offsetof(ThreadState, grad_enabled) + 1);
+  constexpr auto kOnlyRecording = std::bit_cast<std::uint16_t>(std::array<std::uint8_t, 2>{1, 0});
+  std::uint16_t both;
+  std::memcpy(&both, &thread_state.grad_enabled, sizeof both);
+  return both == kOnlyRecording;
+}
 
 class GradMode {
  public:

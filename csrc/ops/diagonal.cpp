@@ -113,6 +113,7 @@ void register_diagonal() {
                 .doc = "The diagonals of two axes, along a new last axis; a view.",
                 .signature = "x: tensor, offset: int = 0, axis1: axis = 0, axis2: axis = 1",
                 .numpy = "diagonal",
+                .is_view = true,
                 .call = [](const Arguments& a) {
                   return diagonal(a[0].value, a[1].integer, a[2].integer, a[3].integer);
                 }});

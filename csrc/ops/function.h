@@ -50,6 +50,7 @@ struct FunctionRecord {
   std::string numpy = {};
   std::vector<std::string> aliases = {};
   bool is_method = true;
+  bool is_view = false;  // the result may share the memory of the first argument
   Value (*call)(const Arguments& arguments) = nullptr;
   std::vector<Value> (*call_many)(const Arguments& arguments) = nullptr;
   std::vector<Parameter> parameters = {};  // filled from the signature

@@ -50,7 +50,10 @@ struct IndexItem {
   std::optional<std::int64_t> start, stop, step;
   Array array;  // int64 or bool
 };
-Value index(const Value& x, const std::vector<IndexItem>& items);
+// If `offset` is given and the result is a view of x, it is set to how many elements from x's first
+// one the view's lies.
+Value index(const Value& x, const std::vector<IndexItem>& items,
+            std::optional<std::int64_t>* offset = nullptr);
 // x[items] = value, written into the storage of `target`; nothing is recorded.
 void assign(const Array& target, const std::vector<IndexItem>& items, const Array& value);
 // Elements by their place in the flattened tensor, and the adjoint: zeros with values added at such

@@ -200,9 +200,14 @@ View View::of_batch(std::int64_t size) const {
   return view;
 }
 
-Array View::of(const Array& x) const {
+std::int64_t View::offset_in(const Array& x) const {
+  if (x.size() == 0) return 0;
   std::int64_t offset = 0;
   for (int i = 0; i < starts.size(); ++i) offset += starts[i] * x.strides[i];
+  return offset;
+}
+
+Array View::of(const Array& x) const {
   Dims shape;
   Dims strides;
   for (std::int64_t source : sources) {
@@ -210,8 +215,7 @@ Array View::of(const Array& x) const {
     shape.push_back(axis < 0 ? 1 : lengths[axis]);
     strides.push_back(axis < 0 ? 0 : steps[axis] * x.strides[axis]);
   }
-  if (x.size() == 0) offset = 0;
-  return with_layout(x, std::move(shape), std::move(strides), offset);
+  return with_layout(x, std::move(shape), std::move(strides), offset_in(x));
 }
 
 bool plain_view(const std::vector<IndexItem>& items, const Dims& shape, View* view) {

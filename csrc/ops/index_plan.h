@@ -23,6 +23,8 @@ struct View {
   // The same of each along a first axis.
   View of_batch(std::int64_t size) const;
   Array of(const Array& x) const;
+  // Where the first of its elements lies, counted from x's first.
+  std::int64_t offset_in(const Array& x) const;
 };
 
 // A view, then (if there are arrays) axes brought together and indices along them.

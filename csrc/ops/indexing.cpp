@@ -4,6 +4,7 @@
 #include "kernels/copy.h"
 #include "kernels/index.h"
 #include "kernels/reduce.h"
+#include "ops/element.h"
 #include "ops/functions.h"
 #include "ops/index_plan.h"
 #include "ops/operations.h"
@@ -204,12 +205,17 @@ void register_indexing() {
                            put_rule);
 }
 
-Value index(const Value& x, const std::vector<IndexItem>& items) {
+Value index(const Value& x, const std::vector<IndexItem>& items,
+            std::optional<std::int64_t>* offset) {
   View view;
-  if (plain_view(items, x.shape(), &view)) return apply_view(x, std::move(view));
+  const auto viewed = [&](View part) {
+    if (offset && !x->is_inline()) *offset = part.offset_in(x->as_array()->array);
+    return apply_view(x, std::move(part));
+  };
+  if (plain_view(items, x.shape(), &view)) return viewed(std::move(view));
   Plan plan = plan_of(items, x.shape());
   Value result = x;
-  if (plan.indices.empty()) return apply_view(x, std::move(plan.view));
+  if (plan.indices.empty()) return viewed(std::move(plan.view));
   if (!plan.view.is_whole(x.shape())) result = apply_view(x, plan.view);
   bool in_order = true;
   for (int i = 0; i < plan.order.size(); ++i) in_order = in_order && plan.order[i] == i;
@@ -217,6 +223,16 @@ Value index(const Value& x, const std::vector<IndexItem>& items) {
   static const Operation& op = operation("take");
   return apply_one(op, result,
                    TakeAttributes(plan.first_axis, std::move(plan.indices), result.shape()));
+}
+
+Value element(const Value& x, std::int64_t i) {
+  static const Operation& op = operation("slice");
+  const Array& array = x->as_array()->array;
+  Value result = make_scalar(array.as<double>()[i * array.strides[0]]);
+  if (is_untracked(x)) return result;
+  const View view{.starts = {i}, .steps = {1}, .lengths = {1}, .sources = {}};
+  record(op, result, Inputs(&x, 1), std::make_shared<ViewAttributes>(view, array.shape));
+  return result;
 }
 
 void assign(const Array& target, const std::vector<IndexItem>& items, const Array& value) {

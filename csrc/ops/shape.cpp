@@ -122,12 +122,14 @@ void register_rearranging() {
        .signature = "x: tensor, shape: shape",
        .numpy = "reshape",
        .aliases = {"view"},
+       .is_view = true,
        .call = [](const Arguments& a) { return reshape(a[0].value, a[1].dims); }});
   add_function({.name = "permute",
                 .doc = "The axes in the given order; a view.",
                 .signature = "x: tensor, axis: shape",
                 .numpy = "permute_dims",
                 .aliases = {"permute_dims"},
+                .is_view = true,
                 .call = [](const Arguments& a) { return permute(a[0].value, a[1].dims); }});
   add_function({.name = "transpose",
                 .doc = "The axes in the given order, or reversed; two axes of a tensor with more "
@@ -135,6 +137,7 @@ void register_rearranging() {
                        "A view.",
                 .signature = "x: tensor, axis: shape = None",
                 .numpy = "transpose",
+                .is_view = true,
                 .call = [](const Arguments& a) {
                   const Value& x = a[0].value;
                   if (!a[1].given) return transpose(x);
@@ -147,6 +150,7 @@ void register_rearranging() {
                 .signature = "x: tensor, axis0: axis, axis1: axis",
                 .numpy = "swapaxes",
                 .aliases = {},
+                .is_view = true,
                 .call = [](const Arguments& a) {
                   return swap_axes(a[0].value, a[1].integer, a[2].integer);
                 }});
@@ -155,6 +159,7 @@ void register_rearranging() {
                 .signature = "x: tensor",
                 .numpy = "",
                 .aliases = {},
+                .is_view = true,
                 .call = [](const Arguments& a) {
                   if (a[0].value.ndim() > 2) {
                     throw std::invalid_argument("t: expected at most 2 dimensions, got shape " +
@@ -168,6 +173,7 @@ void register_rearranging() {
                 .signature = "x: tensor",
                 .numpy = "ravel",
                 .aliases = {"ravel"},
+                .is_view = true,
                 .call = [](const Arguments& a) { return reshape(a[0].value, Dims{-1}); }});
 }
 
@@ -179,18 +185,21 @@ void register_extents() {
                 .signature = "x: tensor, axis: axes = None",
                 .numpy = "squeeze",
                 .aliases = {},
+                .is_view = true,
                 .call = [](const Arguments& a) { return squeeze(a[0].value, axes_of(a[1])); }});
   add_function({.name = "unsqueeze",
                 .doc = "With a new axis of extent 1 at the given place; a view.",
                 .signature = "x: tensor, axis: axis",
                 .numpy = "expand_dims",
                 .aliases = {"expand_dims"},
+                .is_view = true,
                 .call = [](const Arguments& a) { return unsqueeze(a[0].value, a[1].integer); }});
   add_function({.name = "broadcast_to",
                 .doc = "Stretched to a shape without copying; -1 keeps an extent.",
                 .signature = "x: tensor, shape: shape",
                 .numpy = "broadcast_to",
                 .aliases = {"expand"},
+                .is_view = true,
                 .call = [](const Arguments& a) { return expand(a[0].value, a[1].dims); }});
 }
 
