@@ -81,7 +81,8 @@ struct Node {
     if (has(kManyInputs)) return inputs[0].list[i];
     return has(kNumber0 << i) ? nullptr : inputs[i].node;
   }
-  // The same for recorded nodes that have no list of inputs; also null where there is no such input.
+  // The same for recorded nodes that have no list of inputs; also null where there is no such
+  // input.
   Node* first_input() const { return has(kNumber0) ? nullptr : inputs[0].node; }
   Node* second_input() const { return has(kNumber1) ? nullptr : inputs[1].node; }
 };

@@ -7,10 +7,10 @@
 
 namespace wengert {
 
-// The slabs of a pool. Note [Slabs]: recording a large graph is bound by first touches of memory, so
-// slabs are of 2 MiB, aligned, and asked to be huge pages; a slab that empties is bump-allocated
-// from its start again, which keeps neighbours in a graph neighbours in memory; empty slabs beyond a
-// small cache are for the system to take. Only under the GIL.
+// The slabs of a pool. Note [Slabs]: recording a large graph is bound by first touches of memory,
+// so slabs are of 2 MiB, aligned, and asked to be huge pages; a slab that empties is bump-allocated
+// from its start again, which keeps neighbours in a graph neighbours in memory; empty slabs beyond
+// a small cache are for the system to take. Only under the GIL.
 class Slabs {
  public:
   constexpr Slabs() = default;
@@ -117,10 +117,10 @@ class SlabPool : public Slabs {
     if (--slab->live <= 0) became_available(slab);
   }
 
-  // Note [Last in, first out]: of many blocks that are given back in a row, one that was carved last
-  // is uncarved, which does not touch it. So a large graph is released from its end without a link
-  // being written into each of its nodes, which would move every line of its memory a second time.
-  // Blocks that come and go alone are quicker taken from a list.
+  // Note [Last in, first out]: of many blocks that are given back in a row, one that was carved
+  // last is uncarved, which does not touch it. So a large graph is released from its end without a
+  // link being written into each of its nodes, which would move every line of its memory a second
+  // time. Blocks that come and go alone are quicker taken from a list.
   void give_back_in_turn(void* pointer) {
 #ifdef __SANITIZE_ADDRESS__
     return release(pointer);
