@@ -1,4 +1,4 @@
-"""Updates that are not recorded: they compute where the tensor lies, and everyone who shares it sees."""
+"""Updates that are not recorded compute where the tensor lies: everyone who shares it sees them."""
 
 import numpy as np
 import pytest
