@@ -93,8 +93,8 @@ PyObject* call_unary(PyObject* callable, PyObject* const* args, std::size_t flag
     return call_elementwise(callable, args, flags, keywords);
   }
   const Operation& op = *self_of(callable)->operation;
-  Node* node = node_of(args[0]);
   return guarded([&] {
+    Node* node = node_of(args[0]);
     if (is_plain_scalar(node) && thread_state.modes == 0) [[likely]] {
       return wrap_new(apply_scalar(op, node, node->value));
     }

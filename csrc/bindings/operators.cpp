@@ -86,11 +86,13 @@ template <const Named& kName>
   Node* y;
   double number_x;
   double number_y;
-  if (kName.on_floats && thread_state.modes == 0 && scalar_operand(a, &x, &number_x) &&
-      scalar_operand(b, &y, &number_y)) {
-    return guarded([&] { return wrap_new(apply_scalars(op, x, number_x, y, number_y)); });
-  }
-  return general(op, a, b);
+  return guarded([&] {
+    if (kName.on_floats && thread_state.modes == 0 && scalar_operand(a, &x, &number_x) &&
+        scalar_operand(b, &y, &number_y)) {
+      return wrap_new(apply_scalars(op, x, number_x, y, number_y));
+    }
+    return general(op, a, b);
+  });
 }
 
 [[gnu::always_inline]] inline bool is_tracked_scalar(PyObject* object) {

@@ -35,6 +35,7 @@ void record_elementwise(const Operation& operation, Node* node, const Operand* o
   node->input_count = static_cast<std::uint32_t>(count) & 0xffffff;
   unsigned flags = node->flags | kRequiresGrad | saves;
   const bool packs = (thread_state.modes & kPackSaved) != 0;  // also what is only a number else
+  bool of_scalars = node->is_inline();
   for (std::uint32_t i = 0; i < static_cast<std::uint32_t>(count); ++i) {
     Node* input = operands[i].node;
     if (!input || (input->is_inline() && !input->requires_grad() && !packs)) {
@@ -44,8 +45,10 @@ void record_elementwise(const Operation& operation, Node* node, const Operand* o
     }
     node->inputs[i].node = input;
     ++input->references;
+    of_scalars = of_scalars && input->is_inline();
     if (saves & (static_cast<unsigned>(kSaved0) << i)) save(node, input, i);
   }
+  node->of_scalars = of_scalars;
   node->flags = static_cast<std::uint16_t>(flags);
   if (saves & kSavedResult) save(node, node, 2);
 }

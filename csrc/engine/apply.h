@@ -107,6 +107,7 @@ template <unsigned kInputs, unsigned kNeed>
                                  .uses = 0,
                                  .input_count = 0,
                                  .marks = 0,
+                                 .of_scalars = 1,
                                  .extra = nullptr};
   node->input_count = kInputs & 0xffffffU;
   return node;

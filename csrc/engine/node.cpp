@@ -84,13 +84,11 @@ inline void take_apart(Node* node) {
   }
 }
 
-// Whether a node is a scalar, of scalars and numbers, with nothing unusual about it.
+// Whether nothing but the block itself and references to scalars is to be given up.
 inline bool is_plain(const Node* node) {
-  if ((node->flags & (kInline | kManyInputs)) != kInline || node->extra) return false;
-  if (node->is_leaf()) return node->inputs[0].node == nullptr;  // else its gradient
-  const Node* first = node->first_input();
-  const Node* second = node->second_input();
-  return (!first || first->is_inline()) && (!second || second->is_inline());
+  if (node->extra) return false;
+  // A leaf may have a gradient.
+  return node->of_scalars || (node->is_inline() && node->is_leaf() && !node->inputs[0].node);
 }
 
 // Returns one of the inputs that go with it; the other one, if it goes too, is pending.
@@ -129,7 +127,7 @@ inline Node* release_plain(Node* node) {
 // the last reference while a release is under way only adds to the list that is being worked off.
 // A scalar whose inputs stay, as those of most temporaries do, is released here and now.
 void destroy(Node* node) {
-  if (!is_plain(node) || node->is_leaf()) return drain_from(node);
+  if (!node->of_scalars || node->extra) return drain_from(node);
   Node* first = node->first_input();
   Node* second = node->second_input();
   if ((first && first->references == 1) || (second && second->references == 1) || first == second) {

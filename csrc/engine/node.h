@@ -64,7 +64,8 @@ struct Node {
   std::uint32_t saved_versions = 0;  // of what was saved: see Note [Versions]
   std::uint32_t uses = 0;            // scratch of the sort; zero outside a pass
   std::uint32_t input_count : 24 = 0;
-  std::uint32_t marks : 8 = 0;  // scratch of a pass or a forward log; zero outside
+  std::uint32_t marks : 7 = 0;       // scratch of a pass or a forward log; zero outside
+  std::uint32_t of_scalars : 1 = 0;  // an inline node recorded of inline nodes and numbers
   Extra* extra = nullptr;
 
   bool has(unsigned flag) const { return (flags & flag) != 0; }

@@ -34,15 +34,15 @@ inline Node* walk_scalars(Node* node, std::vector<Node*>& ready, bool keep, Node
     current = node;
     if (!is_unremarkable(node)) return node;
     Node* next = nullptr;
-    if (node->is_leaf()) {
-      if (node->inputs[0].node) return node;  // its gradient is a value
+    if (!node->of_scalars) {
+      if (!node->is_leaf() || node->inputs[0].node) return node;  // or its gradient is a value
       node->inputs[1].number += node->grad.number;
       node->set(kHasGrad);
     } else {
       Node* first = node->first_input();
       Node* second = node->second_input();
       const auto rule = scalar_backward_table[node->operation];
-      if (!rule || (first && !first->is_inline()) || (second && !second->is_inline())) return node;
+      if (!rule) return node;
       if (node->has(kAnySaved)) {
         check_saved_scalars(node, first, second);
         if (!keep) node->set(kFreed);

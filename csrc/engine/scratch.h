@@ -25,7 +25,7 @@ struct InNodes {
   void capture(Node* node) { node->set(kCaptured); }
   void forget_marks(Node* node) {
     node->clear(kCaptured);
-    node->marks &= ~kNeeded & 0xffU;
+    node->marks &= ~kNeeded & 0x7fU;
   }
 };
 

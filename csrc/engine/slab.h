@@ -120,21 +120,27 @@ class SlabPool : public Slabs {
   // Note [Last in, first out]: of many blocks that are given back in a row, one that was carved
   // last is uncarved, which does not touch it. So a large graph is released from its end without a
   // link being written into each of its nodes, which would move every line of its memory a second
-  // time. Blocks that come and go alone are quicker taken from a list.
+  // time. Blocks that come and go alone are quicker taken from a list; one of those may lie above.
   void give_back_in_turn(void* pointer) {
 #ifdef __SANITIZE_ADDRESS__
     return release(pointer);
 #endif
     Slab* slab = slab_of(pointer);
-    const std::size_t place = place_of(pointer);
-    if (place + kSize == slab->carved)
-      slab->carved = place;
+    if (!is_last(slab, pointer) && slab->free && is_last(slab, slab->free)) {
+      slab->carved = place_of(slab->free);
+      slab->free = slab->free->next;
+    }
+    if (is_last(slab, pointer))
+      slab->carved = place_of(pointer);
     else
       link_free(slab, pointer);
     if (--slab->live <= 0) became_available(slab);
   }
 
  private:
+  static bool is_last(const Slab* slab, void* pointer) {
+    return place_of(pointer) + kSize == slab->carved;
+  }
   [[gnu::always_inline]] static void link_free(Slab* slab, void* pointer) {
     auto* block = static_cast<Block*>(pointer);
     block->next = slab->free;
