@@ -1,5 +1,6 @@
 """Programs that run on wengert and on PyTorch: both must do the same."""
 
+import inspect
 import warnings
 
 import pytest
@@ -53,6 +54,12 @@ def compare(program):
         warnings.simplefilter("ignore")  # PyTorch's own
         expected = plain(program(Engine(torch)))
     assert plain(program(Engine(wg))) == expected
+
+
+def programs_in(namespace, but=()):
+    """The functions of one parameter T of a test module, in order; those in `but` are helpers."""
+    functions = [value for value in namespace.values() if inspect.isfunction(value)]
+    return [f for f in functions if list(inspect.signature(f).parameters) == ["T"] and f not in but]
 
 
 def names(programs):

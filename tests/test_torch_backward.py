@@ -3,7 +3,7 @@
 import inspect
 
 import pytest
-from both_engines import compare, names, refusal
+from both_engines import compare, names, programs_in, refusal
 
 
 def accumulates(T):
@@ -260,8 +260,7 @@ def inference(T):
     return inside, innermost, T.is_inference_mode_enabled()
 
 
-PROGRAMS = [value for value in list(globals().values()) if inspect.isfunction(value)]
-PROGRAMS = [program for program in PROGRAMS if list(inspect.signature(program).parameters) == ["T"]]
+PROGRAMS = programs_in(globals())
 
 
 @names(PROGRAMS)

@@ -1,8 +1,6 @@
 """Functions, compared with PyTorch."""
 
-import inspect
-
-from both_engines import compare, names, refusal
+from both_engines import compare, names, programs_in, refusal
 
 
 def square(T):
@@ -297,12 +295,7 @@ def jvp_of_a_function(T):
         return tuple(forward_ad.unpack_dual(Square.apply(dual)))
 
 
-PROGRAMS = [value for value in list(globals().values()) if inspect.isfunction(value)]
-PROGRAMS = [
-    program
-    for program in PROGRAMS
-    if list(inspect.signature(program).parameters) == ["T"] and program is not square
-]
+PROGRAMS = programs_in(globals(), but=[square])
 
 
 @names(PROGRAMS)

@@ -3,7 +3,7 @@
 import inspect
 
 import pytest
-from both_engines import compare, names, refusal
+from both_engines import compare, names, programs_in, refusal
 
 
 def cubes(x):
@@ -245,12 +245,7 @@ def anomalies(T):
     return found, inside, on, T.is_anomaly_enabled(), x.grad.tolist()[1]
 
 
-PROGRAMS = [value for value in list(globals().values()) if inspect.isfunction(value)]
-PROGRAMS = [
-    program
-    for program in PROGRAMS
-    if list(inspect.signature(program).parameters) == ["T"] and program is not wrong
-]
+PROGRAMS = programs_in(globals(), but=[wrong])
 
 
 @names(PROGRAMS)

@@ -1,8 +1,6 @@
 """Nodes of the graph and hooks, compared with PyTorch."""
 
-import inspect
-
-from both_engines import compare, names, refusal
+from both_engines import compare, names, programs_in, refusal
 
 
 def listed(grads):
@@ -388,8 +386,7 @@ def broken_pack_hooks(T):
     )
 
 
-PROGRAMS = [value for value in list(globals().values()) if inspect.isfunction(value)]
-PROGRAMS = [program for program in PROGRAMS if list(inspect.signature(program).parameters) == ["T"]]
+PROGRAMS = programs_in(globals())
 
 
 @names(PROGRAMS)
