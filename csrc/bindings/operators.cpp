@@ -179,9 +179,11 @@ PyObject* power_slot(PyObject* a, PyObject* b, PyObject* modulo) {
     PyErr_SetString(PyExc_TypeError, "pow: a third argument (modulo) is not supported for tensors");
     return nullptr;
   }
-  if (is_tensor(a) && is_two(b) && value_of(a).dtype() != DType::kBool &&
-      (PyLong_CheckExact(b) || is_floating(value_of(a).dtype()))) {
-    return unary_slot<kSquare>(a);
+  if (is_tensor(a) && is_two(b)) {
+    // Asked of the node as it is: what a view is made anew with has the same dtype.
+    const DType dtype = dtype_of(reinterpret_cast<TensorObject*>(a)->node);
+    if (dtype != DType::kBool && (PyLong_CheckExact(b) || is_floating(dtype)))
+      return unary_slot<kSquare>(a);
   }
   return binary_slot<kPower>(a, b);
 }

@@ -24,15 +24,17 @@ PyObject* get_strides(PyObject* self, void*) {
 }
 PyObject* get_is_leaf(PyObject* self, void*) { return PyBool_FromLong(node_of(self)->is_leaf()); }
 PyObject* get_requires_grad(PyObject* self, void*) {
-  return PyBool_FromLong(node_of(self)->requires_grad());
+  return guarded([&] { return PyBool_FromLong(node_of(self)->requires_grad()); });
 }
 PyObject* get_retains_grad(PyObject* self, void*) {
-  return PyBool_FromLong(node_of(self)->has(kRetainsGrad));
+  return guarded([&] { return PyBool_FromLong(node_of(self)->has(kRetainsGrad)); });
 }
 PyObject* get_version(PyObject* self, void*) {
-  const Node* node = node_of(self);
-  if (is_element(self)) node = view_of(self)->base_node.get();
-  return PyLong_FromLong(static_cast<long>(version_of(node)));
+  return guarded([&] {
+    const Node* node = node_of(self);
+    if (is_element(self)) node = view_of(self)->base_node.get();
+    return PyLong_FromLong(static_cast<long>(version_of(node)));
+  });
 }
 PyObject* get_base(PyObject* self, void*) {
   return Py_NewRef(view_of(self) ? view_of(self)->base : Py_None);

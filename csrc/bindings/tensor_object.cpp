@@ -129,32 +129,31 @@ PyObject* new_tensor(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
 Py_hash_t hash(PyObject* self) { return _Py_HashPointer(self); }
 
 Py_ssize_t length(PyObject* self) {
-  const Value value = value_of(self);
-  if (value.ndim() == 0) {
-    PyErr_SetString(PyExc_TypeError, "len() of a 0-d tensor");
-    return -1;
-  }
-  return static_cast<Py_ssize_t>(value.shape()[0]);
+  return guarded([&] {
+    const Value value = value_of(self);
+    if (value.ndim() == 0) throw TypeError("len() of a 0-d tensor");
+    return static_cast<Py_ssize_t>(value.shape()[0]);
+  });
 }
 
 // Iteration ends with an IndexError: without the detour of a C++ exception, which costs more than
 // all of the elements do.
 PyObject* sequence_item(PyObject* self, Py_ssize_t i) {
-  const Node* node = node_of(self);
-  const Dims& shape = shape_of(node);
-  if (!shape.empty() && (i < 0 || i >= shape[0])) {
-    return PyErr_Format(PyExc_IndexError, "index %zd is out of bounds for axis 0 with size %lld", i,
-                        static_cast<long long>(shape[0]));
-  }
-  return item_of_tensor(self, i);
+  return guarded([&] {
+    const Dims& shape = shape_of(node_of(self));
+    if (!shape.empty() && (i < 0 || i >= shape[0])) {
+      return PyErr_Format(PyExc_IndexError, "index %zd is out of bounds for axis 0 with size %lld",
+                          i, static_cast<long long>(shape[0]));
+    }
+    return item_of_tensor(self, i);
+  });
 }
 
 PyObject* iterate(PyObject* self) {
-  if (value_of(self).ndim() == 0) {
-    PyErr_SetString(PyExc_TypeError, "iteration over a 0-d tensor");
-    return nullptr;
-  }
-  return PySeqIter_New(self);
+  return guarded([&] {
+    if (value_of(self).ndim() == 0) throw TypeError("iteration over a 0-d tensor");
+    return PySeqIter_New(self);
+  });
 }
 
 PyMemberDef members[] = {

@@ -63,7 +63,7 @@ void ForwardLog::end() {
   thread_state.forward_log = outer_;
   const unsigned mode = thread_state.modes & ~unsigned{kInForward};
   thread_state.modes = static_cast<std::uint8_t>(mode | (outer_mode_ & kInForward));
-  for (Node* node : nodes_.nodes()) node->marks &= ~kDerived & 0x7fU;
+  for (Node* node : nodes_.nodes()) node->marks &= ~kDerived & kAllMarks;
 }
 
 NodeList ForwardLog::finish() {

@@ -11,7 +11,8 @@ namespace wengert {
 
 // Node::marks: of a node that depends on the inputs of the forward under way. Passes mark only
 // nodes that require grad, and those are never among them.
-inline constexpr unsigned kDerived = 128;
+inline constexpr unsigned kDerived = 64;
+static_assert((kDerived & kAllMarks) == kDerived);
 
 // Counted references to nodes, which do not keep their elements.
 class NodeList {

@@ -50,6 +50,9 @@ union Input {
   Node** list;  // with kManyInputs
 };
 
+inline constexpr unsigned kMarkBits = 7;
+inline constexpr unsigned kAllMarks = (1U << kMarkBits) - 1;
+
 // Note [Node layout]: one cache line, because a graph of 10^7 nodes costs what its memory traffic
 // costs. A node owns a reference to each of its inputs. Leaves have none, and keep their
 // accumulated gradient in that place. Everything rare lives in `extra`.
@@ -64,8 +67,8 @@ struct Node {
   std::uint32_t saved_versions = 0;  // of what was saved: see Note [Versions]
   std::uint32_t uses = 0;            // scratch of the sort; zero outside a pass
   std::uint32_t input_count : 24 = 0;
-  std::uint32_t marks : 7 = 0;       // scratch of a pass or a forward log; zero outside
-  std::uint32_t of_scalars : 1 = 0;  // an inline node recorded of inline nodes and numbers
+  std::uint32_t marks : kMarkBits = 0;  // scratch of a pass or a forward log; zero outside
+  std::uint32_t of_scalars : 1 = 0;     // an inline node recorded of inline nodes and numbers
   Extra* extra = nullptr;
 
   bool has(unsigned flag) const { return (flags & flag) != 0; }

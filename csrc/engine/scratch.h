@@ -10,6 +10,7 @@
 namespace wengert {
 
 inline constexpr unsigned kNeeded = 1;  // Node::marks: leads to one of the inputs asked for
+static_assert((kNeeded & kAllMarks) == kNeeded);
 
 // Note [Scratch]: a pass counts uses, marks nodes and gathers gradients in the nodes themselves,
 // which costs no memory and no look-ups. A pass that starts while another is under way (from a
@@ -25,7 +26,7 @@ struct InNodes {
   void capture(Node* node) { node->set(kCaptured); }
   void forget_marks(Node* node) {
     node->clear(kCaptured);
-    node->marks &= ~kNeeded & 0x7fU;
+    node->marks &= ~kNeeded & kAllMarks;
   }
 };
 
