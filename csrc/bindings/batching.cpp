@@ -7,6 +7,7 @@
 #include "bindings/convert.h"
 #include "bindings/graph_node.h"
 #include "engine/batch.h"
+#include "engine/graph_walk.h"
 
 namespace wengert::bindings {
 namespace {
@@ -71,9 +72,10 @@ std::int64_t largest_in_graph(const py::object& output) {
   Value value = value_of(output.ptr());
   while (level_of(value.get()) > 0) value = Value(value->extra->primal);
   std::int64_t largest = 0;
-  for (const Node* node : topological_order({value})) {
+  visit_graph({value}, [&](const Node* node) {
     largest = std::max(largest, shape_of(node).product());
-  }
+    return true;
+  });
   return largest;
 }
 

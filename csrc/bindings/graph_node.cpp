@@ -9,6 +9,7 @@
 #include "bindings/function_node.h"
 #include "bindings/python_node.h"
 #include "engine/backward.h"
+#include "engine/graph_walk.h"
 #include "engine/packed.h"
 #include "engine/saved.h"
 #include "engine/suspects.h"
@@ -167,10 +168,12 @@ bool depends_on_others(const py::object& output, const py::sequence& inputs) {
   for (const auto& input : inputs) known.insert(node_of(input.ptr()));
   const Value value = value_of(output.ptr());
   if (value->has(kWrapped)) return true;
-  for (const Node* node : topological_order({value})) {
-    if (node->is_leaf() && !known.contains(node)) return true;
-  }
-  return false;
+  bool any = false;
+  visit_graph({value}, [&](const Node* node) {
+    any = node->is_leaf() && !known.contains(node);
+    return !any;
+  });
+  return any;
 }
 
 py::object node_of_tensor(const py::object& tensor) {

@@ -6,6 +6,7 @@
 #include "bindings/function_call.h"
 #include "bindings/graph_node.h"
 #include "engine/backward.h"
+#include "engine/graph_walk.h"
 #include "engine/forward_log.h"
 
 namespace wengert::bindings {
@@ -48,9 +49,12 @@ void require_grad_of(const BackwardRequest& request) {
 
 // Gradients taken inside the forward of a Function depend on its inputs if the values do.
 bool depend_on_function(const std::vector<Value>& outputs) {
-  const std::vector<Node*> nodes = topological_order(outputs);
-  return std::any_of(nodes.begin(), nodes.end(),
-                     [](const Node* node) { return thread_state.forward_log->depends(node); });
+  bool any = false;
+  visit_graph(outputs, [&](const Node* node) {
+    any = thread_state.forward_log->depends(node);
+    return !any;
+  });
+  return any;
 }
 
 void note_gradients(const std::vector<Value>& grads) {

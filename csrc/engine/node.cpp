@@ -1,5 +1,6 @@
 #include "engine/node.h"
 
+#include "engine/graph_walk.h"
 #include "engine/packed.h"
 #include "engine/suspects.h"
 
@@ -93,6 +94,7 @@ inline bool is_plain(const Node* node) {
 
 // Returns one of the inputs that go with it; the other one, if it goes too, is pending.
 inline Node* release_plain(Node* node) {
+  prefetch_older(node);
   const bool is_leaf = node->is_leaf();
   Node* first = is_leaf ? nullptr : node->first_input();
   Node* second = is_leaf ? nullptr : node->second_input();

@@ -1,7 +1,6 @@
 // One walk over a graph from its outputs to its leaves. Only backward.cpp starts one.
 #pragma once
 
-#include <algorithm>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -12,6 +11,7 @@
 #include "engine/backward.h"
 #include "engine/batch.h"
 #include "engine/broadcast.h"
+#include "engine/frontier.h"
 #include "engine/hook_calls.h"
 #include "engine/packed.h"
 #include "engine/saved.h"
@@ -30,129 +30,78 @@ class Pass : public RunningPass {
         values_(request.create_graph || batched_),
         keep_(request.retain_graph || values_),
         watches_((thread_state.modes & kAnomaly) != 0),
-        by_numbers_(Scratch::kInNodes && !values_ && !watches_ && !request.has_inputs),
-        ready_(std::move(spare_stack)) {
-    ready_.clear();
-  }
+        by_numbers_(Scratch::kInNodes && !values_ && !watches_) {}
   ~Pass() override {
-    abandon();
+    if (!finished_) abandon();
     for (const Value& input : request_.inputs) scratch_.forget_marks(input.get());
-    for (Node* node : needed_) scratch_.forget_marks(node);
-    if (ready_.capacity() <= kSpareCapacity) spare_stack = std::move(ready_);
+    for (Node* node : marked_) scratch_.forget_marks(node);
   }
 
   std::vector<Value> run() {
     if (request_.has_inputs) mark_inputs();
-    count_uses();
     for (std::size_t i = 0; i < request_.outputs.size(); ++i) {
       Node* output = request_.outputs[i].get();
-      if (!takes_part(output)) continue;
-      deliver(output, std::move(request_.grads[i]));
-      used(output);
+      if (frontier_.takes_part(output)) deliver(output, std::move(request_.grads[i]));
     }
+    frontier_.start(request_.outputs);
     do {
-      while (!ready_.empty()) {
-        Node* node = ready_.back();
-        ready_.pop_back();
-        if (by_numbers_) node = walk_scalars(node, ready_, keep_, current_);
-        if (node) process(node);
-      }
-    } while (process_hooked());
+      process_ready();
+    } while (frontier_.count(nullptr) || process_hooked());
     if (batched_ && !request_.retain_graph && !request_.create_graph) release_all();
+    finished_ = true;
     return collect();
   }
 
   bool awaits(Node* node) override {
-    const auto is_in = [&](const std::vector<Node*>& list) {
-      return std::find(list.begin(), list.end(), node) != list.end();
-    };
-    return scratch_.uses(node) != 0 || is_in(ready_) || is_in(waiting_);
+    frontier_.count(current_);
+    return frontier_.awaits(node);
   }
 
  private:
-  bool takes_part(const Node* node) {
-    return node->requires_grad() && (!request_.has_inputs || scratch_.is_needed(node));
-  }
-
   void mark_inputs() {
     for (const Value& input : request_.inputs) scratch_.capture(input.get());
-    needed_ = topological_order(request_.outputs);
-    for (auto at = needed_.rbegin(); at != needed_.rend(); ++at) {
-      Node* node = *at;
+    only_needed_ = batched_ || !leads_to_inputs_only();
+    if (!only_needed_) return;
+    marked_ = inputs_first(request_.outputs);
+    for (Node* node : marked_) {
       bool needed = scratch_.is_captured(node);
-      for (std::uint32_t i = 0; i < node->input_count && !needed && !node->is_leaf(); ++i) {
-        const Node* input = node->input(i);
-        needed = input && input->requires_grad() && scratch_.is_needed(input);
-      }
+      for_each_input(node, [&](const Node* input) {
+        needed = needed || (input->requires_grad() && scratch_.is_needed(input));
+      });
       if (!needed) continue;
       scratch_.need(node);
       if (batched_) require_batchable(node);
     }
   }
 
+  // Whether all leaves are asked for, so that nothing needs a mark to take part.
+  bool leads_to_inputs_only() {
+    for (const Value& input : request_.inputs) {
+      if (!input->is_leaf()) return false;
+    }
+    bool only = true;
+    visit_graph(request_.outputs, [&](const Node* node) {
+      only = !node->is_leaf() || scratch_.is_captured(node);
+      return only;
+    });
+    return only;
+  }
+
   // A pass with batches may be given up and done anew one by one, so it frees only at its end.
   void release_all() {
-    for (Node* node : needed_) {
+    for (Node* node : marked_) {
       if (takes_part(node) && !node->is_leaf() && goes_on(node)) release_saved(node);
     }
-  }
-
-  void count_uses() {
-    for (const Value& output : request_.outputs) {
-      if (!takes_part(output.get())) continue;
-      Node* node = visit(output.get());
-      while (node) {
-        node = visit_inputs(node);
-        if (node || ready_.empty()) continue;
-        node = ready_.back();
-        ready_.pop_back();
-      }
-    }
-  }
-
-  // Counts a use. Returns the node if it has inputs to be visited now.
-  Node* visit(Node* node) {
-    if (scratch_.uses(node)++ != 0) return nullptr;
-    scratch_.begin(node);
-    return node->is_leaf() ? nullptr : node;
-  }
-
-  // Returns one to go on with; others wait.
-  Node* visit_inputs(Node* node) {
-    Node* next = nullptr;
-    for_each_input(node, [&](Node* input) {
-      Node* visited = visit(input);
-      if (!visited) return;
-      if (next) ready_.push_back(next);
-      next = visited;
-    });
-    return next;
-  }
-
-  template <class F>
-  void for_each_input(Node* node, F f) {
-    if (node->is_leaf()) return;
-    const auto each = [&](Node* input) {
-      if (input && takes_part(input)) f(input);
-    };
-    if (!node->has(kManyInputs)) {
-      each(node->first_input());
-      each(node->second_input());
-      return;
-    }
-    for (std::uint32_t i = 0, n = node->input_count; i < n; ++i) each(node->inputs[0].list[i]);
   }
 
   // A pass to chosen inputs ends there, and frees nothing beyond.
   bool goes_on(Node* node) {
     bool any = !request_.has_inputs;
-    if (!any) for_each_input(node, [&](Node*) { any = true; });
+    if (!any) frontier_.for_each(node, [&](Node*) { any = true; });
     return any;
   }
 
-  void used(Node* node) {
-    if (--scratch_.uses(node) == 0) ready_.push_back(node);
-  }
+  bool takes_part(const Node* node) { return frontier_.takes_part(node); }
 
   // Whether gradients of this node are gathered as a plain number.
   bool is_number(const Node* node) const { return node->is_inline() && !values_; }
@@ -196,23 +145,29 @@ class Pass : public RunningPass {
     return Value::adopt(std::exchange(slot.value, nullptr));
   }
 
-  void process(Node* node) {
-    current_ = node;
-    if (node->has(kHooked) && !node->is_leaf()) {
-      waiting_.push_back(node);
-      std::push_heap(waiting_.begin(), waiting_.end(), has_earlier_hooks);
-    } else {
-      step(node);
+  void process_ready() {
+    while (frontier_.has_ready()) {
+      if (frontier_.is_in_haste()) frontier_.count(nullptr);
+      Node* node = frontier_.pop();
+      if (by_numbers_) {
+        node = frontier_.is_counted() ? walk_scalars<true>(node, frontier_, keep_, current_)
+                                      : walk_scalars<false>(node, frontier_, keep_, current_);
+      }
+      if (node) process(node);
     }
+  }
+
+  void process(Node* node) {
+    if (node->has(kHooked) && !node->is_leaf()) return frontier_.wait(node);
+    current_ = node;
+    step(node);
     current_ = nullptr;
   }
 
   // See Note [Order of hooks]. False if no node waits.
   bool process_hooked() {
-    if (waiting_.empty()) return false;
-    std::pop_heap(waiting_.begin(), waiting_.end(), has_earlier_hooks);
-    current_ = waiting_.back();
-    waiting_.pop_back();
+    current_ = frontier_.pop_waiting();
+    if (!current_) return false;
     step(current_);
     current_ = nullptr;
     return true;
@@ -233,8 +188,8 @@ class Pass : public RunningPass {
       if (grad)
         propagate(node, std::move(grad));
       else
-        for_each_input(node, [&](Node* input) { lack(input); });
-      for_each_input(node, [&](Node* input) { used(input); });
+        frontier_.for_each(node, [&](Node* input) { lack(input); });
+      frontier_.for_each(node, [&](Node* input) { frontier_.reach(input); });
       if (!keep_) release_saved(node);
     } else if (grad && request_.accumulate && node->has(kHooked)) {
       run_hooks_only(node, std::move(grad));
@@ -345,7 +300,7 @@ class Pass : public RunningPass {
   // on.
   void propagate_rarely(Node* node, Value grad) {
     call_all(node, &Hooks::before_rule, grad);
-    if (!grad) return for_each_input(node, [&](Node* input) { lack(input); });
+    if (!grad) return frontier_.for_each(node, [&](Node* input) { lack(input); });
     check_saved(node);
     Gradients grads = gradients_by_rule(node, grad);
     if (thread_state.modes & kCheckNan) refuse_nan(node, grads);
@@ -408,30 +363,22 @@ class Pass : public RunningPass {
     return grads;
   }
 
-  // After an exception: lets go of everything gathered for nodes that were not reached.
+  // After an exception: leaves nothing behind in nodes that were not worked through.
   void abandon() {
-    if (current_) ready_.push_back(current_);
-    ready_.insert(ready_.end(), waiting_.begin(), waiting_.end());
-    for (const Value& output : request_.outputs) {
-      if (takes_part(output.get()) && std::exchange(scratch_.uses(output.get()), 0) != 0) {
-        ready_.push_back(output.get());
-      }
-    }
-    while (!ready_.empty()) {
-      Node* node = ready_.back();
-      ready_.pop_back();
-      if (!is_number(node)) take_slot(node);
-      for_each_input(node, [&](Node* input) {
-        if (std::exchange(scratch_.uses(input), 0) != 0) ready_.push_back(input);
-      });
-    }
+    std::vector<Value> gathered;  // let go of when the walk is over, since that may run Python code
+    scratch_.clear(request_.outputs, [&](const Node* node, GradSlot& slot) {
+      if (is_number(node))
+        slot.number = 0.0;
+      else if (Node* grad = std::exchange(slot.value, nullptr))
+        gathered.push_back(Value::adopt(grad));
+    });
   }
-
-  static constexpr std::size_t kSpareCapacity = 4096;
 
   BackwardRequest& request_;
   HookedGradients* hooked_ = std::exchange(hooked_gradients, nullptr);
   Scratch scratch_;
+  bool only_needed_ = false;  // nodes that are marked as leading to one of the inputs
+  Frontier<Scratch> frontier_{scratch_, only_needed_};
   GradMode mode_;
   bool batched_;  // every gradient may be a batch
   bool values_;   // gradients of inline nodes are gathered as values
@@ -439,10 +386,9 @@ class Pass : public RunningPass {
   bool watches_;     // anomaly detection is on
   bool by_numbers_;  // scalar nodes may go the fast way: see Note [Scalar walk]
   Node* current_ = nullptr;
-  std::vector<Node*> ready_;
-  std::vector<Node*> waiting_;  // a heap by has_earlier_hooks
+  bool finished_ = false;
   Gradients gradients_;
-  std::vector<Node*> needed_;
+  std::vector<Node*> marked_;
   std::unordered_map<Node*, Value> results_;
   MissingGradients missing_;
 };

@@ -1,8 +1,7 @@
 // The part of a backward pass that goes through plain scalars.
 #pragma once
 
-#include <vector>
-
+#include "engine/frontier.h"
 #include "engine/operation.h"
 #include "engine/saved.h"
 
@@ -26,42 +25,58 @@ inline bool is_unremarkable(const Node* node) {
   if (node->has(kFreed) || versions_of_scalars(node) != node->saved_versions) check_saved(node);
 }
 
+// Hands on the gradient of a recorded scalar of scalars. Returns an input to go on with, if one is
+// ready; another one goes onto the stack.
+template <bool kCounted, class Frontier>
+[[gnu::always_inline]] inline Node* walk_on(Node* node, Frontier& frontier, bool keep) {
+  Node* first = node->first_input();
+  Node* second = node->second_input();
+  if (node->has(kAnySaved)) {
+    check_saved_scalars(node, first, second);
+    if (!keep) node->set(kFreed);
+  }
+  scalar_backward_table[node->operation](node, std::exchange(node->grad.number, 0.0));
+  Node* next = nullptr;
+  // The rule serves all inputs; what does not take part must not keep anything.
+  if (first) {
+    if (!frontier.takes_part(first))
+      first->grad.number = 0.0;
+    else if (frontier.template is_last_use<kCounted>(first))
+      next = first;
+  }
+  if (second) {
+    if (!frontier.takes_part(second)) {
+      second->grad.number = 0.0;
+    } else if (frontier.template is_last_use<kCounted>(second)) {
+      if (next) frontier.push(next);
+      next = second;
+    }
+  }
+  return next;
+}
+
 // Works through `node` and what becomes ready after it, gathering gradients as numbers in the
 // nodes. Returns the first node that needs the general way, or null when nothing is ready.
 // `current` is the node at hand whenever something throws.
-inline Node* walk_scalars(Node* node, std::vector<Node*>& ready, bool keep, Node*& current) {
-  for (;;) {
+template <bool kCounted, class Frontier>
+Node* walk_scalars(Node* node, Frontier& frontier, bool keep, Node*& current) {
+  while (node) {
     current = node;
+    prefetch_older(node);
     if (!is_unremarkable(node)) return node;
     Node* next = nullptr;
-    if (!node->of_scalars) {
-      if (!node->is_leaf() || node->inputs[0].node) return node;  // or its gradient is a value
-      node->inputs[1].number += node->grad.number;
-      node->set(kHasGrad);
+    if (node->of_scalars) {
+      if (!scalar_backward_table[node->operation]) return node;
+      next = walk_on<kCounted>(node, frontier, keep);
     } else {
-      Node* first = node->first_input();
-      Node* second = node->second_input();
-      const auto rule = scalar_backward_table[node->operation];
-      if (!rule) return node;
-      if (node->has(kAnySaved)) {
-        check_saved_scalars(node, first, second);
-        if (!keep) node->set(kFreed);
-      }
-      rule(node, node->grad.number);
-      if (first && first->requires_grad() && --first->uses == 0) next = first;
-      if (second && second->requires_grad() && --second->uses == 0) {
-        if (next) ready.push_back(next);
-        next = second;
-      }
+      if (!node->is_leaf() || node->inputs[0].node) return node;  // or its gradient is a value
+      node->inputs[1].number += std::exchange(node->grad.number, 0.0);
+      node->set(kHasGrad);
     }
-    if (!next) {
-      current = nullptr;
-      if (ready.empty()) return nullptr;
-      next = ready.back();
-      ready.pop_back();
-    }
-    node = next;
+    node = next ? next : frontier.pop();
   }
+  current = nullptr;
+  return nullptr;
 }
 
 }  // namespace wengert

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "engine/backward.h"
-#include "engine/node.h"
+#include "engine/graph_walk.h"
 
 namespace wengert {
 
@@ -13,13 +13,13 @@ inline constexpr unsigned kNeeded = 1;  // Node::marks: leads to one of the inpu
 static_assert((kNeeded & kAllMarks) == kNeeded);
 
 // Note [Scratch]: a pass counts uses, marks nodes and gathers gradients in the nodes themselves,
-// which costs no memory and no look-ups. A pass that starts while another is under way (from a
-// hook, a Function or another thread) keeps all of it in a table instead, so the two never meet.
+// which costs no memory and no look-ups; all of it is zero outside a pass. A pass that starts while
+// another is under way (from a hook, a Function or another thread) keeps it in a table instead, so
+// the two never meet.
 struct InNodes {
   static constexpr bool kInNodes = true;
   std::uint32_t& uses(Node* node) { return node->uses; }
   GradSlot& slot(Node* node) { return node->grad; }
-  void begin(Node* node) { node->grad.value = nullptr; }  // also the number 0.0
   bool is_needed(const Node* node) { return (node->marks & kNeeded) != 0; }
   void need(Node* node) { node->marks |= kNeeded; }
   bool is_captured(const Node* node) { return node->has(kCaptured); }
@@ -27,6 +27,15 @@ struct InNodes {
   void forget_marks(Node* node) {
     node->clear(kCaptured);
     node->marks &= ~kNeeded & kAllMarks;
+  }
+  // Nothing is in use any more; `empty` is called for each node and its slot.
+  template <class F>
+  void clear(const std::vector<Value>& outputs, F empty) {
+    visit_graph(outputs, [&](Node* node) {
+      node->uses = 0;
+      empty(node, node->grad);
+      return true;
+    });
   }
 };
 
@@ -41,12 +50,16 @@ struct InTable {
   std::unordered_map<const Node*, Entry> entries;
   std::uint32_t& uses(Node* node) { return entries[node].uses; }
   GradSlot& slot(Node* node) { return entries[node].slot; }
-  void begin(Node*) {}
   bool is_needed(const Node* node) { return entries[node].needed; }
   void need(Node* node) { entries[node].needed = true; }
   bool is_captured(const Node* node) { return entries[node].captured; }
   void capture(Node* node) { entries[node].captured = true; }
   void forget_marks(Node*) {}
+  template <class F>
+  void clear(const std::vector<Value>&, F empty) {
+    for (auto& [node, entry] : entries) empty(node, entry.slot);
+    entries.clear();
+  }
 };
 
 // Note [Missing gradients]: a number cannot say that nothing was added to it. So where a rule has
@@ -83,15 +96,12 @@ class MissingGradients {
   std::unordered_map<const Node*, std::uint32_t> uses_;
 };
 
-// The stack of the pass before, if it was not huge: most graphs are small, and allocating would be
-// a good part of walking them.
-inline std::vector<Node*> spare_stack;
-
-// Note [Order of hooks]: nodes with hooks wait until nothing else is ready; then the one that got
-// its first hook last goes on. So of two branches the later one is called first, as in PyTorch,
-// where later operations come first; nodes without hooks need no number for that.
-inline bool has_earlier_hooks(const Node* a, const Node* b) {
-  return a->extra->hooks->order < b->extra->hooks->order;
-}
+// The lists of the pass before, if they were not huge: most graphs are small, and allocating would
+// be a good part of walking them.
+struct SpareLists {
+  std::vector<Node*> ready;
+  std::vector<Node*> held;
+};
+inline SpareLists spare_lists;
 
 }  // namespace wengert

@@ -1,6 +1,7 @@
 #include <unordered_map>
 
 #include "engine/backward.h"
+#include "engine/graph_walk.h"
 #include "engine/saved.h"
 
 namespace wengert {
@@ -38,6 +39,32 @@ std::vector<Node*> topological_order(const std::vector<Value>& outputs) {
     stack.pop_back();
     order.push_back(node);
     inputs_of(node, used);
+  }
+  return order;
+}
+
+std::vector<Node*> inputs_first(const std::vector<Value>& outputs) {
+  struct Step {
+    Node* node;
+    std::uint32_t next;  // of its inputs
+  };
+  std::vector<Node*> order;
+  std::vector<Step> path;
+  Visited visited;
+  const auto enter = [&](Node* node) {
+    if (node && node->requires_grad() && visited.add(node)) path.push_back({node, 0});
+  };
+  for (const Value& output : outputs) {
+    enter(output.get());
+    while (!path.empty()) {
+      Step& step = path.back();
+      if (!step.node->is_leaf() && step.next < step.node->input_count) {
+        enter(step.node->input(step.next++));
+      } else {
+        order.push_back(step.node);
+        path.pop_back();
+      }
+    }
   }
   return order;
 }

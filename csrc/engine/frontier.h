@@ -1,0 +1,183 @@
+// Which nodes a backward pass can work through next.
+#pragma once
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "engine/graph_walk.h"
+#include "engine/scratch.h"
+
+namespace wengert {
+
+// Note [Uses]: a node is worked through when all its users have been, so their number has to be
+// known. Counting takes a walk over the graph, which costs as much as the pass itself where memory
+// decides. But each user has a reference to the node. So a pass begins without counting uses: it
+// counts arrivals, and when there are as many as references, that was all. What somebody else holds
+// is held back. Only when nothing else is left, what is below is counted, and even then not nodes
+// with one reference: their count stays zero. References may be added meanwhile (by hooks), which
+// changes nothing: a node that was counted stays so, and else a count of zero says that its one
+// user is enough.
+template <class Scratch>
+class Frontier {
+ public:
+  Frontier(Scratch& scratch, const bool& only_needed)
+      : scratch_(scratch),
+        only_needed_(only_needed),
+        ready_(std::move(spare_lists.ready)),
+        held_(std::move(spare_lists.held)) {
+    ready_.clear();
+    held_.clear();
+  }
+  ~Frontier() {
+    if (ready_.capacity() <= kSpareCapacity) spare_lists.ready = std::move(ready_);
+    if (held_.capacity() <= kSpareCapacity) spare_lists.held = std::move(held_);
+  }
+  Frontier(const Frontier&) = delete;
+  Frontier& operator=(const Frontier&) = delete;
+
+  bool takes_part(const Node* node) {
+    return node->requires_grad() && (!only_needed_ || scratch_.is_needed(node));
+  }
+
+  // The inputs that take part.
+  template <class F>
+  void for_each(Node* node, F f) {
+    for_each_input(node, [&](Node* input) {
+      if (takes_part(input)) f(input);
+    });
+  }
+
+  void start(const std::vector<Value>& outputs) {
+    if (outputs.size() == 1) {
+      if (takes_part(outputs[0].get())) ready_.push_back(outputs[0].get());
+      return;
+    }
+    for (const Value& output : outputs) {  // some may be used by others
+      if (takes_part(output.get())) reach(output.get());
+    }
+  }
+
+  // One of the users of a node, with its gradient, has been worked through.
+  void reach(Node* node) {
+    if (counted_ ? is_last_use<true>(node) : is_last_use<false>(node)) ready_.push_back(node);
+  }
+  // The same, but whether it is ready is left to the caller.
+  template <bool kCounted>
+  bool is_last_use(Node* node) {
+    std::uint32_t& uses = scratch_.uses(node);
+    if constexpr (kCounted) return uses == 0 || --uses == 0;
+    if (node->references == 1) return true;
+    if (++uses == node->references) {
+      uses = 0;
+      return true;
+    }
+    if (uses == 1) hold_back(node);
+    return false;
+  }
+
+  bool is_counted() const { return counted_; }
+  bool has_ready() const { return !ready_.empty(); }
+  // A leaf is waiting whose hooks should not wait for the whole pass.
+  bool is_in_haste() const { return in_haste_; }
+  void push(Node* node) { ready_.push_back(node); }
+  Node* pop() {
+    if (ready_.empty()) return nullptr;
+    Node* node = ready_.back();
+    ready_.pop_back();
+    return node;
+  }
+
+  // Note [Order of hooks]: nodes with hooks wait until nothing else is ready; then the one that got
+  // its first hook last goes on. So of two branches the later one is called first, as in PyTorch,
+  // where later operations come first; nodes without hooks need no number for that.
+  void wait(Node* hooked) {
+    waiting_.push_back(hooked);
+    std::push_heap(waiting_.begin(), waiting_.end(), has_earlier_hooks);
+  }
+  Node* pop_waiting() {
+    if (waiting_.empty()) return nullptr;
+    std::pop_heap(waiting_.begin(), waiting_.end(), has_earlier_hooks);
+    Node* node = waiting_.back();
+    waiting_.pop_back();
+    return node;
+  }
+
+  // Counts the uses of all that is still to come; false if that was done before. `current` is
+  // the node at hand, from which the inputs are not reached yet; null if there is none.
+  bool count(Node* current) {
+    if (counted_) return false;
+    counted_ = true;
+    in_haste_ = false;
+    std::erase_if(held_, [&](Node* node) { return scratch_.uses(node) == 0; });
+    for (Node* node : held_) scratch_.uses(node) = 1;  // for having arrived
+    const std::size_t count = ready_.size();
+    for (std::size_t i = 0; i < count; ++i) count_below(ready_[i]);
+    for (Node* node : waiting_) count_below(node);
+    for (Node* node : held_) count_below(node);
+    if (current) count_below(current);
+    for (Node* node : held_) reach(node);
+    held_.clear();
+    return true;
+  }
+
+  // Whether the pass will still come to this node.
+  bool awaits(Node* node) const {
+    const auto is_in = [&](const std::vector<Node*>& list) {
+      return std::find(list.begin(), list.end(), node) != list.end();
+    };
+    return scratch_.uses(node) != 0 || is_in(ready_) || is_in(waiting_);
+  }
+
+ private:
+  static bool has_earlier_hooks(const Node* a, const Node* b) {
+    return a->extra->hooks->order < b->extra->hooks->order;
+  }
+
+  // A node with hooks is counted in any case, so that it can be told whether the pass awaits it.
+  static bool is_single(const Node* node) {
+    return node->references == 1 && !node->has(kHooked);
+  }
+
+  // Its gradient gathers meanwhile.
+  void hold_back(Node* node) {
+    held_.push_back(node);
+    if (node->has(kHooked) && node->is_leaf()) in_haste_ = true;
+  }
+
+  void count_below(Node* start) {
+    const std::size_t bottom = ready_.size();
+    Node* node = start;
+    while (node) {
+      node = count_inputs(node);
+      if (node || ready_.size() == bottom) continue;
+      node = ready_.back();
+      ready_.pop_back();
+    }
+  }
+
+  // Returns one to go on with; others wait.
+  Node* count_inputs(Node* node) {
+    prefetch_older(node);
+    Node* next = nullptr;
+    for_each(node, [&](Node* input) {
+      if (!is_single(input) && scratch_.uses(input)++ != 0) return;
+      if (input->is_leaf()) return;
+      if (next) ready_.push_back(next);
+      next = input;
+    });
+    return next;
+  }
+
+  static constexpr std::size_t kSpareCapacity = 4096;
+
+  Scratch& scratch_;
+  const bool& only_needed_;  // nodes that are marked so
+  bool counted_ = false;
+  bool in_haste_ = false;
+  std::vector<Node*> ready_;    // a stack
+  std::vector<Node*> held_;     // arrived at, but not as often as it has references; and some more
+  std::vector<Node*> waiting_;  // with hooks; a heap
+};
+
+}  // namespace wengert
