@@ -30,9 +30,9 @@ def _backward(
     >>> w.grad
     tensor([2., 4.])
     """
-    if gradient is None and inputs is None:  # the common case, without detours
+    if inputs is None and (gradient is None or type(gradient) is Tensor):  # without detours
         keep = create_graph if retain_graph is None else retain_graph
-        _core.run_backward((self,), (None,), None, keep, create_graph, True)
+        _core.run_backward((self,), (gradient,), None, keep, create_graph, True)
     else:
         autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 

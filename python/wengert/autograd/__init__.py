@@ -61,6 +61,8 @@ __all__ = [
 
 
 def _sequence(tensors: Any) -> Sequence[Any]:
+    if type(tensors) is Tensor:  # without detours
+        return (tensors,)
     if isinstance(tensors, Tensor | graph.GradientEdge) or tensors is None:
         tensors = (tensors,)
     elif isinstance(tensors, dict):
