@@ -1,6 +1,7 @@
 """no_grad, enable_grad and set_grad_enabled: blocks, decorators, threads."""
 
 import asyncio
+import pickle
 import threading
 
 import numpy as np
@@ -282,3 +283,29 @@ def test_decorated_classes_warn():
 def test_modes_are_found_where_pytorch_has_them():
     for name in ("no_grad", "enable_grad", "set_grad_enabled", "inference_mode"):
         assert getattr(wg.autograd.grad_mode, name) is getattr(wg, name)
+
+
+def test_a_mode_left_without_being_entered_says_so():
+    with pytest.raises(RuntimeError, match="no_grad: left without having been entered"):
+        wg.no_grad().__exit__(None, None, None)
+    assert wg.is_grad_enabled()
+
+
+def test_a_mode_can_be_entered_again_and_again():
+    mode = wg.no_grad()
+    with mode, wg.enable_grad(), mode:
+        assert not wg.is_grad_enabled()
+    assert wg.is_grad_enabled()
+    setting = wg.set_grad_enabled(False)
+    for _ in range(2):
+        with setting:
+            assert not wg.is_grad_enabled()
+        assert wg.is_grad_enabled()
+
+
+@pytest.mark.parametrize("mode", [wg.no_grad(), wg.enable_grad(), wg.inference_mode(False)])
+def test_a_mode_can_be_pickled(mode):
+    again = pickle.loads(pickle.dumps(mode))
+    assert type(again) is type(mode)
+    with again:
+        assert wg.is_grad_enabled() == (type(mode) is not wg.no_grad)

@@ -83,7 +83,7 @@ SIGNATURES = {
     "Tensor.register_hook": "(self, hook: Callable[[Tensor], Any]) -> HookHandle",
     "apply_function": "(function: Any, /, *args: Any, **kwargs: Any) -> Any",
     "as_subclass": "(self, kind: type[Kind], /) -> Kind",
-    "depends_on_others": "(output: Tensor, inputs: Sequence[Tensor]) -> bool",
+    "depends_on_others": "(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> bool",
     "detach_": "(self) -> Self",
     "dim": "(self) -> int",
     "disable_saved_tensors_hooks": "(message: str | None) -> str | None",
@@ -209,10 +209,11 @@ HIDDEN = {
 }
 
 # A C descriptor does not tell whether it can be set, so the table does.
-WRITABLE = {"data", "grad", "needs_input_grad", "requires_grad"}
+WRITABLE = {"_enabled", "data", "grad", "needs_input_grad", "requires_grad"}
 
 ATTRIBUTES = {
     "_edge": TENSOR,
+    "_enabled": "bool",
     "has_value": "bool",
     "input_nodes": "list[Node]",
     "metadata": "dict[Any, Any]",

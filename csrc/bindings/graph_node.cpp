@@ -2,13 +2,14 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <optional>
-#include <unordered_set>
 
 #include "bindings/convert.h"
 #include "bindings/function_node.h"
 #include "bindings/python_node.h"
 #include "engine/backward.h"
+#include "engine/batch.h"
 #include "engine/graph_walk.h"
 #include "engine/packed.h"
 #include "engine/saved.h"
@@ -162,15 +163,24 @@ py::list order(const py::sequence& outputs) {
   return nodes;
 }
 
-// Whether values other than the inputs, which somebody may differentiate by, went into the output.
-bool depends_on_others(const py::object& output, const py::sequence& inputs) {
-  std::unordered_set<const Node*> known;
-  for (const auto& input : inputs) known.insert(node_of(input.ptr()));
-  const Value value = value_of(output.ptr());
-  if (value->has(kWrapped)) return true;
+// A value without any of its tangents.
+Value primal_value(const py::handle& tensor) {
+  if (!is_tensor(tensor.ptr())) throw TypeError("depends_on_others() expects tensors");
+  Value value = value_of(tensor.ptr());
+  while (level_of(value.get()) > 0) value = Value(value->extra->primal);
+  if (is_batched(value.get())) throw CannotBatch("a value asked for by itself");
+  return value;
+}
+
+// Whether values other than the inputs, which somebody may differentiate by, went into the outputs.
+bool depends_on_others(const py::sequence& outputs, const py::sequence& inputs) {
+  std::vector<const Node*> known;
+  for (const auto& input : inputs) known.push_back(primal_value(input).get());
+  std::vector<Value> values;
+  for (const auto& output : outputs) values.push_back(primal_value(output));
   bool any = false;
-  visit_graph({value}, [&](const Node* node) {
-    any = node->is_leaf() && !known.contains(node);
+  visit_graph(values, [&](const Node* node) {
+    any = node->is_leaf() && std::find(known.begin(), known.end(), node) == known.end();
     return !any;
   });
   return any;
@@ -301,8 +311,8 @@ void add_graph_node(py::module_& module) {
   add_node_hooks(node);
   module.def("topological_order", order, py::arg("outputs"),
              "The nodes from which the outputs were computed, each before its inputs.");
-  module.def("depends_on_others", depends_on_others, py::arg("output"), py::arg("inputs"),
-             "Whether leaves other than the inputs went into the output.");
+  module.def("depends_on_others", depends_on_others, py::arg("outputs"), py::arg("inputs"),
+             "Whether leaves other than the inputs went into the outputs.");
   module.def("node_of", node_of_tensor, py::arg("tensor"),
              "The node of any tensor, leaves included.");
 }

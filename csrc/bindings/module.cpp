@@ -4,6 +4,7 @@
 #include "bindings/batching.h"
 #include "bindings/callable.h"
 #include "bindings/convert.h"
+#include "bindings/grad_mode.h"
 #include "bindings/graph_node.h"
 #include "bindings/python_node.h"
 #include "bindings/tensor_object.h"
@@ -220,6 +221,7 @@ PYBIND11_MODULE(_core, module) {
   add_dtypes(module);
   create_tensor_type(module);
   add_graph_node(module);
+  add_grad_modes(module);
   add_callables(module);
   for (int i = 0; i < kDTypes; ++i)
     module.attr("__all__").cast<py::list>().append(name_of(static_cast<DType>(i)));

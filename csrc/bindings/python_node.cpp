@@ -6,8 +6,8 @@
 #include "bindings/function_call.h"
 #include "bindings/graph_node.h"
 #include "engine/backward.h"
-#include "engine/graph_walk.h"
 #include "engine/forward_log.h"
+#include "engine/graph_walk.h"
 
 namespace wengert::bindings {
 

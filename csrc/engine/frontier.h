@@ -135,9 +135,7 @@ class Frontier {
   }
 
   // A node with hooks is counted in any case, so that it can be told whether the pass awaits it.
-  static bool is_single(const Node* node) {
-    return node->references == 1 && !node->has(kHooked);
-  }
+  static bool is_single(const Node* node) { return node->references == 1 && !node->has(kHooked); }
 
   // Its gradient gathers meanwhile.
   void hold_back(Node* node) {

@@ -26,27 +26,22 @@ __all__ = [
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-class _GradMode:
-    """A context manager and decorator; entered again from within itself it keeps its place."""
+class _Decorator:
+    """What a mode can do besides being a context manager.
 
-    _enabled: bool
+    Entered again from within itself a mode keeps its place.
+    """
 
-    def __init__(self) -> None:
-        self._before: list[bool] = []
+    __slots__ = ()
 
-    def __enter__(self) -> None:
-        self._before.append(_core.set_grad_enabled(self._enabled))
+    def _arguments(self) -> tuple[Any, ...]:
+        return ()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        _core.set_grad_enabled(self._before.pop())
+    def _fresh(self) -> Any:
+        return type(self)(*self._arguments())
 
-    def _fresh(self) -> "_GradMode":
-        return type(self)()
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._arguments()
 
     def __call__(self, function: _F) -> _F:
         """Run the function, or each step of a generator, in this mode."""
@@ -68,9 +63,7 @@ class _GradMode:
         return wrap(function, self._fresh)  # type: ignore[return-value]
 
 
-def _function_in_mode(
-    function: Callable[..., Any], mode: Callable[[], _GradMode]
-) -> Callable[..., Any]:
+def _function_in_mode(function: Callable[..., Any], mode: Callable[[], Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def in_mode(*args: Any, **kwargs: Any) -> Any:
         with mode():
@@ -79,9 +72,7 @@ def _function_in_mode(
     return in_mode
 
 
-def _coroutine_in_mode(
-    function: Callable[..., Any], mode: Callable[[], _GradMode]
-) -> Callable[..., Any]:
+def _coroutine_in_mode(function: Callable[..., Any], mode: Callable[[], Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     async def in_mode(*args: Any, **kwargs: Any) -> Any:
         return await _StepsInMode(function(*args, **kwargs), mode)
@@ -89,9 +80,7 @@ def _coroutine_in_mode(
     return in_mode
 
 
-def _generator_in_mode(
-    function: Callable[..., Any], mode: Callable[[], _GradMode]
-) -> Callable[..., Any]:
+def _generator_in_mode(function: Callable[..., Any], mode: Callable[[], Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def in_mode(*args: Any, **kwargs: Any) -> Any:
         return (yield from _steps_in_mode(function(*args, **kwargs), mode))
@@ -100,7 +89,7 @@ def _generator_in_mode(
 
 
 def _async_generator_in_mode(
-    function: Callable[..., Any], mode: Callable[[], _GradMode]
+    function: Callable[..., Any], mode: Callable[[], Any]
 ) -> Callable[..., Any]:
     @functools.wraps(function)
     async def in_mode(*args: Any, **kwargs: Any) -> Any:
@@ -124,7 +113,7 @@ def _async_generator_in_mode(
     return in_mode
 
 
-def _steps_in_mode(steps: Any, mode: Callable[[], _GradMode]) -> Generator[Any, Any, Any]:
+def _steps_in_mode(steps: Any, mode: Callable[[], Any]) -> Generator[Any, Any, Any]:
     # Only the steps themselves run in the mode, not what their consumer does in between, be it the
     # loop over a generator or another coroutine of the same event loop.
     try:
@@ -151,7 +140,7 @@ def _steps_in_mode(steps: Any, mode: Callable[[], _GradMode]) -> Generator[Any, 
 class _StepsInMode:
     """Awaits a coroutine in a mode."""
 
-    def __init__(self, steps: Any, mode: Callable[[], _GradMode]) -> None:
+    def __init__(self, steps: Any, mode: Callable[[], Any]) -> None:
         self._steps = steps
         self._mode = mode
 
@@ -159,13 +148,7 @@ class _StepsInMode:
         return _steps_in_mode(self._steps, self._mode)
 
 
-class _FixedMode(_GradMode):
-    # `@no_grad` does what `@no_grad()` does.
-    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
-        return super().__new__(cls) if function is None else cls()(function)
-
-
-class no_grad(_FixedMode):  # noqa: N801  (PyTorch's name)
+class no_grad(_core.NoGrad, _Decorator):  # noqa: N801  (PyTorch's name)
     """Operations are not recorded.
 
     >>> import wengert as wg
@@ -176,16 +159,16 @@ class no_grad(_FixedMode):  # noqa: N801  (PyTorch's name)
     False
     """
 
-    _enabled = False
+    __slots__ = ()
 
 
-class enable_grad(_FixedMode):  # noqa: N801  (PyTorch's name)
+class enable_grad(_core.EnableGrad, _Decorator):  # noqa: N801  (PyTorch's name)
     """Operations are recorded, also inside `no_grad`."""
 
-    _enabled = True
+    __slots__ = ()
 
 
-class set_grad_enabled(_GradMode):  # noqa: N801  (PyTorch's name)
+class set_grad_enabled(_core.GradMode, _Decorator):  # noqa: N801  (PyTorch's name)
     """Recording on or off, at once; as a context manager until the end of the block.
 
     Parameters
@@ -194,22 +177,27 @@ class set_grad_enabled(_GradMode):  # noqa: N801  (PyTorch's name)
     """
 
     def __init__(self, mode: bool) -> None:
-        super().__init__()
         if not isinstance(mode, bool | np.bool_):
             raise TypeError(f"set_grad_enabled: mode must be a bool, got a '{type(mode).__name__}'")
         self._enabled = bool(mode)
-        self._before.append(_core.set_grad_enabled(self._enabled))
+        super().__enter__()
+        self._is_set = True
 
     def __enter__(self) -> None:
-        _core.set_grad_enabled(self._enabled)
+        if self._is_set:  # then leaving goes back to what was before that
+            self._is_set = False
+            _core.set_grad_enabled(self._enabled)
+        else:
+            super().__enter__()
 
-    def _fresh(self) -> _GradMode:
-        return set_grad_enabled(self._enabled)
+    def _arguments(self) -> tuple[Any, ...]:
+        return (self._enabled,)
 
     def __call__(self, function: _F) -> _F:
         """Use as a decorator; the mode set on construction is taken back."""
-        if self._before:
-            _core.set_grad_enabled(self._before.pop())
+        if self._is_set:
+            self._is_set = False
+            self.__exit__(None, None, None)
         return super().__call__(function)
 
 
@@ -225,7 +213,7 @@ def is_inference_mode_enabled() -> bool:
     return _inference.enabled
 
 
-class inference_mode(_GradMode):  # noqa: N801  (PyTorch's name)
+class inference_mode(_core.GradMode, _Decorator):  # noqa: N801  (PyTorch's name)
     """Operations are not recorded; for code that has nothing to do with derivatives.
 
     Parameters
@@ -257,7 +245,6 @@ class inference_mode(_GradMode):  # noqa: N801  (PyTorch's name)
         return super().__new__(cls)
 
     def __init__(self, mode: bool = True) -> None:
-        super().__init__()
         self._inference = bool(mode)
         self._enabled = not self._inference
         self._inference_before: list[bool] = []
@@ -267,17 +254,12 @@ class inference_mode(_GradMode):  # noqa: N801  (PyTorch's name)
         self._inference_before.append(_inference.enabled)
         _inference.enabled = self._inference
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
         _inference.enabled = self._inference_before.pop()
-        super().__exit__(kind, error, traceback)
 
-    def _fresh(self) -> _GradMode:
-        return inference_mode(self._inference)
+    def _arguments(self) -> tuple[Any, ...]:
+        return (self._inference,)
 
 
 _ERRORS = {"divide": 1, "over": 2, "invalid": 4}

@@ -61,7 +61,7 @@ class Structure:
         """
         if len(leaves) != self.size:
             raise ValueError(f"unflatten: got {len(leaves)} leaves, the structure has {self.size}")
-        return self._filled(iter(leaves))
+        return leaves[0] if self.kind is None else self._filled(iter(leaves))
 
     def _filled(self, leaves: Iterator[Any]) -> Any:
         if self.kind is None:
@@ -110,6 +110,7 @@ class Structure:
 
 
 LEAF = Structure(None, (), ())
+_CONTAINERS = frozenset((tuple, list, dict))
 
 
 def _content(tree: Any) -> tuple[Key, Sequence[Any]]:
@@ -155,20 +156,23 @@ def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[li
     structure : Structure
         Puts such leaves together again.
     """
+    if not _is_container(tree):  # without detours
+        return [tree], LEAF
     leaves: list[Any] = []
     return leaves, _flatten(tree, is_leaf, leaves)
 
 
-def _flatten(tree: Any, is_leaf: Callable[[Any], bool] | None, leaves: list[Any]) -> Structure:
+def _is_container(tree: Any) -> bool:
     kind = type(tree)
-    container = kind in (tuple, list, dict) or (
-        isinstance(tree, tuple) and hasattr(kind, "_fields")
-    )
-    if not container or (is_leaf is not None and is_leaf(tree)):
+    return kind in _CONTAINERS or (isinstance(tree, tuple) and hasattr(kind, "_fields"))
+
+
+def _flatten(tree: Any, is_leaf: Callable[[Any], bool] | None, leaves: list[Any]) -> Structure:
+    if not _is_container(tree) or (is_leaf is not None and is_leaf(tree)):
         leaves.append(tree)
         return LEAF
     keys, values = _content(tree)
-    return Structure(kind, keys, tuple(_flatten(value, is_leaf, leaves) for value in values))
+    return Structure(type(tree), keys, tuple(_flatten(value, is_leaf, leaves) for value in values))
 
 
 def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:

@@ -16,7 +16,7 @@ def flatten_argument(x: Any) -> tuple[list[Any], Structure]:
 
 def floating(x: Any, dtype: Any = None) -> Tensor:
     """`x` as a tensor of a floating-point dtype, or of the one given."""
-    value = x if isinstance(x, Tensor) else _core.tensor(x)
+    value: Tensor = x if isinstance(x, Tensor) else _core.tensor(x)
     if dtype is not None:
         return value.astype(dtype)
     return value if value.dtype.is_floating_point else value.astype("float64")
@@ -27,9 +27,9 @@ def linked_variable(x: Any) -> Tensor:
 
     Being part of the graph lets derivatives of derivatives through.
     """
-    if isinstance(x, Tensor) and x.requires_grad:
-        return x.clone()
-    return floating(x).detach().clone().requires_grad_()
+    if not isinstance(x, Tensor):
+        return floating(x).requires_grad_()
+    return x.clone() if x.requires_grad else floating(x).detach().clone().requires_grad_()
 
 
 def constant(x: Any) -> Any:
@@ -79,7 +79,7 @@ class Arguments:
 
 def requires_grad_within(args: Any) -> bool:
     """Whether any tensor among the leaves of `args` requires grad."""
-    leaves, _ = tree.flatten(tuple(args))
+    leaves, _ = tree.flatten(args)
     return any(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in leaves)
 
 
@@ -88,8 +88,7 @@ def depends_on_others(outputs: Sequence[Tensor], variables: Sequence[Tensor]) ->
 
     Then derivatives have to be recorded, or those with respect to the others would be lost.
     """
-    own = [primal(variable) for variable in variables]
-    return any(_core.depends_on_others(primal(output), own) for output in outputs)
+    return _core.depends_on_others(outputs, variables)
 
 
 def primal(x: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ def value_and_grad(
         nested = arguments.unflatten(grads)
         if not linked:
             output = output.detach()
-            aux = tree.map_leaves(_variables.constant, aux)
+            aux = tree.map_leaves(_variables.constant, aux) if has_aux else None
         value = (output, aux) if has_aux else output
         return value, (nested if several else nested[0])
 
