@@ -23,7 +23,7 @@ template <class F>
 // Nodes that come next in a walk from results to inputs mostly lie before this one: a graph is
 // recorded into its memory from one end to the other.
 [[gnu::always_inline]] inline void prefetch_older(const Node* node) {
-  constexpr int kAhead = 16;  // nodes; measured, 8 to 32 do as well
+  constexpr int kAhead = 32;  // nodes; measured, half and twice as many do nearly as well
   __builtin_prefetch(reinterpret_cast<const char*>(node) - kAhead * sizeof(Node), 1);
 }
 
