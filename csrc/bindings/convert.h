@@ -20,9 +20,6 @@ Value new_value(PyObject* object, std::optional<DType> dtype);
 // tensor(data, dtype=None, requires_grad=False)
 Value tensor_from_arguments(PyObject* args, PyObject* kwargs);
 Value new_tensor_value(PyObject* data, PyObject* dtype, PyObject* requires_grad);
-// Shares the memory of an array with a buffer; `object` stays alive with it.
-Value shared_value(PyObject* object);
-
 Value cast_to(Value value, DType dtype);  // recorded
 DType to_dtype(PyObject* object);
 PyObject* dtype_object(DType dtype);  // new reference

@@ -1,6 +1,7 @@
 // The extension module wengert._core.
 #include <pybind11/stl.h>
 
+#include "bindings/array_input.h"
 #include "bindings/batching.h"
 #include "bindings/callable.h"
 #include "bindings/convert.h"
