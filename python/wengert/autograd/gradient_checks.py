@@ -2,8 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -24,8 +23,7 @@ class GradcheckError(RuntimeError):
     """A derivative differs from its finite difference; the message names the worst entry."""
 
 
-@dataclass(frozen=True)
-class _Settings:
+class _Settings(NamedTuple):
     eps: float
     atol: float
     rtol: float

@@ -2,8 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from wengert import _core, tree
 from wengert._core import Tensor
@@ -294,8 +293,7 @@ def _blocks(value: Tensor, slopes: Tensor, points: Sequence[Tensor]) -> list[Ten
     return blocks
 
 
-@dataclass(frozen=True)
-class _Columns:
+class _Columns(NamedTuple):
     """A Jacobian whose columns, one for each element of the points, are asked for."""
 
     f: Callable[..., Any]
