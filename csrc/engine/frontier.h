@@ -70,6 +70,7 @@ class Frontier {
     if (node->references == 1) return true;
     if (++uses == node->references) {
       uses = 0;
+      if (held_.back() == node) held_.pop_back();  // or it would list the whole graph in the end
       return true;
     }
     if (uses == 1) hold_back(node);
