@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import axis_samples
 import numpy as np
 from operation_samples import FUNCTIONS
 
@@ -189,6 +190,9 @@ SAMPLES = {
     ],
 }
 
+ALONG_AXIS = axis_samples.samples(Sample)
+SAMPLES |= ALONG_AXIS
+
 CASES = [
     (name, sample, f"{name}-{sample.shapes}-{sample.args}-{dict(sample.kwargs)}")
     for name, samples in SAMPLES.items()
@@ -211,6 +215,8 @@ def call(function, name, sample, inputs):
     kwargs = dict(sample.kwargs)
     if name == "where":
         return function(kwargs["condition"], *inputs)
+    if name in ALONG_AXIS:
+        return axis_samples.call(function, name, kwargs, inputs)
     if name in JOINING:
         return function(list(inputs), *sample.args, **kwargs)
     return function(*inputs, *sample.args, **kwargs)

@@ -47,12 +47,13 @@ BARE_GENERICS = {"dict": "[Any, Any]", "list": "[Any]", "set": "[Any]", "tuple":
 # An operation's parameter that is not listed is a value: a tensor or what becomes one.
 PARAMETERS = {
     "allow_unused": "bool",
-    "alpha": "Scalar",
+    "alpha": "TensorLike",
     "axis": AXIS,
     "axes": AXIS,
     "axis0": "int",
     "axis1": "int",
     "axis2": "int",
+    "beta": "TensorLike",
     "correction": "Scalar",
     "create_graph": "bool",
     "ddof": "Scalar",

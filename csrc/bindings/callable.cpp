@@ -138,6 +138,7 @@ PyObject* call_in_place(PyObject* callable, PyObject* const* args, std::size_t f
       fill_second(op, args[1], alpha, &y, &keep_y);
       result = apply(op, Operand(node_of(args[0])), y);
     }
+    if (op.kind == OperationKind::kComparison) result = with_graph_of(args[0], std::move(result));
     write_in_place(args[0], std::move(result), (op.name + "_").c_str());
     return Py_NewRef(args[0]);
   });
@@ -167,6 +168,10 @@ PyObject* call_function(PyObject* callable, PyObject* const* args, std::size_t f
   });
 }
 
+bool is_constant(const Argument& argument) {
+  return !argument.value || is_untracked(argument.value);
+}
+
 PyObject* call_function_in_place(PyObject* callable, PyObject* const* args, std::size_t flags,
                                  PyObject* keywords) {
   const FunctionRecord& function = *self_of(callable)->function;
@@ -176,7 +181,8 @@ PyObject* call_function_in_place(PyObject* callable, PyObject* const* args, std:
       throw TypeError(name + ": expected a tensor to change");
     Arguments arguments = parse_arguments(function, args, PyVectorcall_NARGS(flags), keywords);
     // It may be of several operations, each of which saves what it reads: a copy.
-    arguments[0].value = apply(operation("positive"), arguments[0].value);
+    if (!std::ranges::all_of(arguments, is_constant))
+      arguments[0].value = apply(operation("positive"), arguments[0].value);
     write_in_place(args[0], function.call(arguments), name.c_str());
     return Py_NewRef(args[0]);
   });
@@ -275,7 +281,7 @@ void add_elementwise(py::module_& module, const Operation& op) {
   self_of(callable.ptr())->call = has_scalars ? call_unary : call_elementwise;
   self_of(callable.ptr())->operation = &op;
   add_names(module, op.name, op.aliases, callable, true);
-  if (op.kind == OperationKind::kComparison) return;
+  if (op.name.starts_with("is")) return;
   py::object in_place = make(op.name + "_", "In place: " + op.doc, signature);
   self_of(in_place.ptr())->call = call_in_place;
   self_of(in_place.ptr())->operation = &op;
@@ -284,7 +290,10 @@ void add_elementwise(py::module_& module, const Operation& op) {
 }
 
 // Of the functions whose result has the shape of their argument.
-constexpr std::string_view kInPlace[] = {"clip"};
+constexpr std::string_view kInPlace[] = {"clip",      "clamp_min",   "clamp_max", "addmm",
+                                         "addmv",     "addr",        "addcmul",   "addcdiv",
+                                         "lerp",      "masked_fill", "scatter",   "scatter_add",
+                                         "index_add", "index_copy",  "index_fill"};
 
 void add_function_in_place(const FunctionRecord& function) {
   if (std::ranges::find(kInPlace, function.name) == std::end(kInPlace)) return;

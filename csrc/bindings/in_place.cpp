@@ -6,6 +6,7 @@
 #include "engine/backward.h"
 #include "engine/forward_log.h"
 #include "kernels/copy.h"
+#include "ops/values.h"
 
 namespace wengert::bindings {
 namespace {
@@ -217,6 +218,12 @@ bool take_over(Array& array, const Value& result) {
 }
 
 }  // namespace
+
+Value with_graph_of(PyObject* self, Value result) {
+  const Value target = value_of(self);
+  if (!target.requires_grad()) return result;
+  return where(make_array(full(DType::kBool, Dims{}, 0.0)), target, cast(result, target.dtype()));
+}
 
 void write_in_place(PyObject* self, Value result, const char* name) {
   const Value target = value_of(self);

@@ -8,6 +8,9 @@ namespace wengert::bindings {
 
 // Makes the tensor's elements those of `result`, computed from it just now; `name` is for errors.
 void write_in_place(PyObject* self, Value result, const char* name);
+// `result`, which does not depend on the tensor, as something to write to it: the tensor's graph
+// goes on, with a gradient of zero for what was there.
+Value with_graph_of(PyObject* self, Value result);
 // x[items] = value
 void assign_in_place(PyObject* self, const std::vector<IndexItem>& items, const Value& value);
 

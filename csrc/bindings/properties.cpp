@@ -281,10 +281,7 @@ PyObject* replace_values(PyObject* self, const Value& source, const char* name) 
   static const Operation& positive = operation("positive");
   const Value target = value_of(self);
   Value result = apply(positive, broadcast_to(cast(source, target.dtype()), target.shape()));
-  if (target.requires_grad()) {  // the graph goes on, with a gradient of zero for what was there
-    result = where(make_array(full(DType::kBool, Dims{}, 0.0)), target, result);
-  }
-  write_in_place(self, std::move(result), name);
+  write_in_place(self, with_graph_of(self, std::move(result)), name);
   return Py_NewRef(self);
 }
 

@@ -77,6 +77,8 @@ inline constexpr std::pair<const char*, const char*> kParameterAliases[] = {
     {"tensors", "arrays"},
     {"size", "shape"},
     {"newshape", "shape"},
+    {"value", "src"},
+    {"source", "src"},
 };
 
 void add_function(FunctionRecord record);

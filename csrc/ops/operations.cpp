@@ -18,6 +18,8 @@ void register_operations() {
   register_linear_algebra();
   register_indexing();
   register_region();
+  register_along_axis();
+  register_updates();
 }
 
 }  // namespace wengert

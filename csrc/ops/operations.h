@@ -15,6 +15,8 @@ void register_reduction();
 void register_linear_algebra();
 void register_indexing();
 void register_region();
+void register_along_axis();
+void register_updates();
 
 // Fills the table; called once, before anything else.
 void register_operations();

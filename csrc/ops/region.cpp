@@ -117,9 +117,8 @@ Value overwrite_jvp(const Inputs& in, const Inputs& tangents, const Value&,
                     const Attributes* attributes) {
   const Dims& shape = in[0].shape();
   const Array places = region_of(attributes).places(shape);
-  const Value part = cast(broadcast_to(tangents[1], places.shape), in[0].dtype());
-  const Value kept = where(last_writes(places, shape), part, 0.0);
-  return where(written(places, shape), 0.0, tangents[0]) + put_flat(kept, places, shape);
+  return replaced(tangents[0], places,
+                  cast(broadcast_to(tangents[1], places.shape), in[0].dtype()));
 }
 
 }  // namespace
@@ -156,6 +155,12 @@ void register_region() {
     grads[0] = put_flat(g, region_of(node->extra->attributes.get()).places(shape), shape);
   };
   add_operation(std::move(view));
+}
+
+Value replaced(const Value& x, const Array& places, const Value& part) {
+  const Dims shape = x.shape();
+  const Value kept = where(last_writes(places, shape), part, Operand::of_bool(false));
+  return where(written(places, shape), put_flat(kept, places, shape), x);
 }
 
 Value assigned(const Value& x, const std::vector<IndexItem>& items, const Value& value) {

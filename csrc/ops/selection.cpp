@@ -1,6 +1,7 @@
 // Choosing between tensors, element by element.
 #include "engine/batch.h"
 #include "engine/evaluate.h"
+#include "kernels/copy.h"
 #include "ops/function.h"
 #include "ops/functions.h"
 #include "ops/operations.h"
@@ -105,6 +106,49 @@ void register_where() {
   add_operation(std::move(where_op));
 }
 
+void check_mask(const char* name, const Value& mask) {
+  if (mask.dtype() == DType::kBool) return;
+  throw TypeError(std::string(name) + ": only supports boolean masks, but got mask with dtype " +
+                  name_of(mask.dtype()) + "; compare it with something, or convert it with bool()");
+}
+
+Value masked_select(const Arguments& a) {
+  const Value& x = a[0].value;
+  const Array mask = a[1].value.array();
+  check_mask("masked_select", a[1].value);
+  Dims shape;
+  if (!broadcast_shapes(x.shape(), mask.shape, &shape)) {
+    throw std::invalid_argument("masked_select: shapes " + x.shape().to_string() + " and " +
+                                mask.shape.to_string() + " do not broadcast together");
+  }
+  IndexItem item;
+  item.kind = IndexItem::kArray;
+  item.array = contiguous(broadcast_view(mask, shape));
+  const Value full = broadcast_to(x, shape);
+  if (!shape.empty()) return index(full, {item});
+  item.array = reshaped_view(item.array, Dims{1});
+  return index(reshape(full, Dims{1}), {item});
+}
+
+Value masked_fill(const Arguments& a) {
+  const Value& x = a[0].value;
+  const Value& mask = a[1].value;
+  const Value& value = a[2].value;
+  check_mask("masked_fill", mask);
+  if (value.ndim() != 0) {
+    throw std::invalid_argument(
+        "masked_fill: expected a number or a 0-d tensor, got a value of shape " +
+        value.shape().to_string() + "; where() takes one for each element");
+  }
+  if (value.requires_grad() && !is_floating(x.dtype())) {
+    throw TypeError(
+        std::string(
+            "masked_fill: a value that requires grad cannot be written to a tensor of dtype ") +
+        name_of(x.dtype()));
+  }
+  return where(mask, cast(value, x.dtype()), x);
+}
+
 }  // namespace
 
 void register_selection() {
@@ -134,6 +178,28 @@ void register_selection() {
          if (a[1].given) x = apply(below, x, a[1].value);
          return a[2].given ? apply(above, x, a[2].value) : x;
        }});
+  add_function({.name = "clamp_min",
+                .doc = "x, but at least the bound, at which the gradient goes to x.",
+                .signature = "x: tensor, low: operand",
+                .call = [](const Arguments& a) {
+                  static const Operation& below = operation("clip_below");
+                  return apply(below, a[0].value, a[1].value);
+                }});
+  add_function({.name = "clamp_max",
+                .doc = "x, but at most the bound, at which the gradient goes to x.",
+                .signature = "x: tensor, high: operand",
+                .call = [](const Arguments& a) {
+                  static const Operation& above = operation("clip_above");
+                  return apply(above, a[0].value, a[1].value);
+                }});
+  add_function({.name = "masked_select",
+                .doc = "The elements where the mask holds, in one dimension.",
+                .signature = "x: tensor, mask: tensor",
+                .call = masked_select});
+  add_function({.name = "masked_fill",
+                .doc = "x with one value where the mask holds.",
+                .signature = "x: tensor, mask: tensor, value: tensor",
+                .call = masked_fill});
 }
 
 Value where(const Value& condition, const Operand& a, const Operand& b) {
