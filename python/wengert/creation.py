@@ -123,3 +123,18 @@ def _is_shareable(x: np.ndarray[Any, Any]) -> bool:
 
 
 _SHAREABLE = {"bool", "int32", "int64", "float32", "float64"}
+
+
+def is_tensor(x: object) -> bool:
+    """Whether an object is a tensor."""
+    return isinstance(x, Tensor)
+
+
+def clone(x: Tensor) -> Tensor:
+    """A copy; gradients flow back to the original."""
+    return x.clone()
+
+
+def numel(x: Tensor) -> int:
+    """Number of elements."""
+    return x.numel()
