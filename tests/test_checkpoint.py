@@ -334,3 +334,39 @@ def test_loop_does_not_leak():
         step()
     gc.collect()
     assert wg.live_objects() == before
+
+
+def test_other_operations_in_the_second_call_are_noticed():
+    x = wg.tensor([1.0, 2.0], requires_grad=True)
+    functions = [wg.sin, wg.cos]
+
+    def f(x):
+        return functions[0](x) * x
+
+    y = wg.checkpoint(f, x)
+    functions.reverse()
+    with pytest.raises(RuntimeError, match=r"checkpoint: .*f did 2 operations .* other ones"):
+        y.sum().backward()
+    functions.reverse()
+    y = wg.checkpoint(f, x, determinism_check="none")
+    functions.reverse()
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), np.cos([1, 2]) - [1, 2] * np.sin([1, 2]))
+    with pytest.raises(ValueError, match="determinism_check must be 'default' or 'none', got 'no'"):
+        wg.checkpoint(f, x, determinism_check="no")
+
+
+def test_own_random_numbers_are_the_same_in_the_second_call():
+    x = wg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    drawn = []
+
+    def f(x):
+        drawn.append(wg.randn(3))
+        return x * drawn[-1]
+
+    y = wg.checkpoint(f, x)
+    after = wg.get_rng_state()
+    y.sum().backward()
+    assert len(drawn) == 2
+    assert x.grad.tolist() == drawn[0].tolist() == drawn[1].tolist()
+    assert wg.get_rng_state() == after

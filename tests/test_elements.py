@@ -119,14 +119,14 @@ PLAIN_WRITES = {
     "element setitem": lambda x, y: y.__setitem__(..., 7.0),
     "element detach": lambda x, y: y.detach().add_(5.0),
     "element data": lambda x, y: y.data.add_(5.0),
-    "element data =": lambda x, y: setattr(y, "data", wg.tensor(7.0)),
+    "element data +=": lambda x, y: setattr(y, "data", y.data.add_(5.0)),
     "element numpy": lambda x, y: y.detach().numpy().__setitem__(..., 7.0),
     "element view": lambda x, y: y.unsqueeze(0)[0:1].T.add_(5.0),
     "base mul_": lambda x, y: x.mul_(3.5),
     "base setitem": lambda x, y: x.__setitem__(1, 7.0),
     "base slice": lambda x, y: x[1:].fill_(7.0),
     "base numpy": lambda x, y: x.detach().numpy().__setitem__(1, 7.0),
-    "base data": lambda x, y: setattr(x, "data", wg.full((4,), 7.0)),
+    "base data": lambda x, y: setattr(x, "data", x.data.mul_(3.5)),
     "another element": lambda x, y: x[1].add_(5.0),
 }
 WRITE_NAMES = {write: name for name, write in PLAIN_WRITES.items()}

@@ -184,3 +184,20 @@ def test_second_derivatives_of_functions_with_hooks_are_right_or_refused():
     assert wg.jacrev(wg.grad(f))(x).tolist() == [[48, 0], [0, 96]]
     with pytest.raises(RuntimeError, match="with a forward-mode tangent"):
         wg.jacfwd(wg.grad(f))(x)
+
+
+def test_backward_gathers_values_without_their_tangents():
+    x = wg.tensor([1.0, 2.0], requires_grad=True)
+    for count in (1, 2):
+        with fwd.dual_level():
+            dual = fwd.make_dual(x, wg.tensor([1.0, 0.0]))
+            (dual**3).sum().backward()
+            assert fwd.unpack_dual(x.grad).tangent is None
+        assert x.grad.tolist() == [3 * count, 12 * count]
+    with fwd.dual_level(), fwd.dual_level():
+        inner = fwd.make_dual(fwd.make_dual(x, x.detach(), level=1), x.detach())
+        y = (inner * inner).sum()
+        y.backward(retain_graph=True, inputs=x)
+        with pytest.raises(RuntimeError, match=r"backward: .* recorded gradient with its tangent"):
+            y.backward(create_graph=True)
+    assert x.grad.tolist() == [8, 28]

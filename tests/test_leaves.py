@@ -78,7 +78,8 @@ def test_intermediate_values_keep_their_gradient_only_when_asked(data):
     loss = (y * z).sum()
     loss.backward(retain_graph=True)
     assert y.grad.tolist() == z.tolist()
-    assert z.grad is None
+    with pytest.warns(UserWarning, match="is not a leaf Tensor is being accessed.*'multiply'"):
+        assert z.grad is None
     loss.backward()
     assert y.grad.tolist() == (2 * z).tolist()
     with pytest.raises(RuntimeError, match="can't retain_grad on Tensor that has requires_grad=F"):
@@ -114,6 +115,38 @@ def test_data_can_be_assigned(data):
     assert x.tolist() == wg.full_like(x.detach(), 4.0).tolist()
     with pytest.raises(ValueError, match=r"data: expected shape .* got shape \(3,\)"):
         x.data = wg.ones(3)
+
+
+def test_data_is_shared_with_what_was_assigned():
+    a, b = wg.tensor([1.0, 2.0]), wg.tensor([5.0, 6.0])
+    before = a.detach()
+    a.data = b
+    b[0] = 7.0
+    a[1] = 8.0
+    assert (a.tolist(), b.tolist(), before.tolist()) == ([7, 8], [7, 8], [1, 2])
+
+
+@SHAPES
+def test_what_was_saved_before_other_data_came_is_refused(data):
+    w = variable(data)
+    linear, square = (w * 2).sum(), (w * w).sum()
+    w.data = wg.zeros(w.shape)
+    linear.backward()
+    assert w.grad.tolist() == wg.full_like(w.detach(), 2.0).tolist()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        square.backward()
+
+
+def test_a_view_of_memory_that_was_replaced():
+    x = variable([1.0, 2.0, 3.0]) * 1
+    view = x[1:]
+    x.data = wg.zeros(3)
+    assert view.tolist() == [2, 3]
+    with pytest.raises(RuntimeError, match=r"a view of shape \(2,\) lies in memory that its owner"):
+        view.mul_(2)
+    fresh = x[1:]
+    fresh.add_(1)
+    assert x.tolist() == [0, 1, 1]
 
 
 @SHAPES

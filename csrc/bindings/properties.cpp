@@ -80,11 +80,23 @@ int set_requires_grad(PyObject* self, PyObject* value, void*) {
   });
 }
 
+void warn_of_no_gradient(const Node* node) {
+  const std::string text =
+      "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
+      "attribute won't be populated during backward(): this one, of shape " +
+      shape_of(node).to_string() + ", was computed by '" + name_of_operation(node) +
+      "'. Call retain_grad() on it before the pass if its gradient is wanted";
+  if (PyErr_WarnEx(PyExc_UserWarning, text.c_str(), 1) < 0) throw py::error_already_set();
+}
+
 PyObject* get_grad(PyObject* self, void*) {
   return guarded([&]() -> PyObject* {
     Node* node = node_of(self);
     const Value grad = grad_of(node);
-    if (!grad) Py_RETURN_NONE;
+    if (!grad) {
+      if (!node->is_leaf() && !node->has(kRetainsGrad | kWrapped)) warn_of_no_gradient(node);
+      Py_RETURN_NONE;
+    }
     extra_of(grad.get()).gradient_of = node;  // see rebind()
     return wrap_with_identity(grad);
   });
@@ -148,6 +160,20 @@ PyObject* get_data(PyObject* self, void*) {
   return guarded([&] { return wrap(detached(self)); });
 }
 
+bool is_in_node(const Array& array) { return array.storage->shared_version != nullptr; }
+
+// What saved the tensor as it was must notice that there is other memory now: its version goes on
+// counting. For what saved the source that may be a false alarm, the other way a wrong gradient.
+void share_memory(Array& array, const Array& source) {
+  const std::uint32_t version = array.storage->version();
+  if (array.storage.get() == source.storage.get()) {
+    array.storage->bump_version();
+  } else if (source.storage->version() <= version) {
+    source.storage->version_ = version + 1;
+  }
+  array = source;
+}
+
 int set_data(PyObject* self, PyObject* object, void*) {
   return guarded([&] {
     if (!object) throw TypeError("data cannot be deleted");
@@ -160,10 +186,17 @@ int set_data(PyObject* self, PyObject* object, void*) {
                                   source.shape().to_string() + " and dtype " +
                                   name_of(source.dtype()));
     }
-    const Array array = memory_of(self);
+    const Array memory = memory_of(self);
     const Array from = source.array();
-    copy(array, from.storage.get() == array.storage.get() ? copy_of(from) : from);
-    array.storage->bump_version();
+    const bool is_own = memory.storage.get() == from.storage.get();  // after x.data += y
+    if (view_of(self) && !is_own) forget_view(reinterpret_cast<TensorObject*>(self));
+    if (target->is_inline() || target->has(kWrapped) || is_in_node(from)) {
+      const Array array = memory_of(self);
+      copy(array, is_own ? copy_of(from) : from);
+      array.storage->bump_version();
+    } else {
+      share_memory(target->as_array()->array, from);
+    }
     return 0;
   });
 }

@@ -99,16 +99,18 @@ std::vector<Value> run_backward(BackwardRequest request) {
   const int level =
       std::max({level_in(request.outputs), level_in(request.grads), level_in(request.inputs)});
   if (level == 0) return run_plain_backward(std::move(request));
-  if (request.accumulate) {
-    throw std::runtime_error(
-        "backward: the output carries a forward-mode tangent, which cannot be accumulated into "
-        "grad; use "
-        "autograd.grad, which returns gradients with tangents");
-  }
   BackwardRequest primal = request;
   primal.outputs = primals_of(request.outputs, level);
   primal.grads = primals_of(request.grads, level);
   primal.inputs = primals_of(request.inputs, level);
+  if (request.accumulate) {
+    // What a leaf gathers stays when the level is left: values alone.
+    if (!request.create_graph) return run_backward(std::move(primal));
+    throw std::runtime_error(
+        "backward: the output carries a forward-mode tangent, and a recorded gradient with its "
+        "tangent cannot be accumulated into grad; use autograd.grad(create_graph=True), which "
+        "returns gradients with tangents");
+  }
   BackwardRequest along = tangent_request(request, primal, level);
   const bool nested =
       std::max({level_in(primal.outputs), level_in(primal.grads), level_in(primal.inputs),

@@ -67,7 +67,13 @@ struct LayoutRegion : RegionAttributes {
         view_shape(view.shape),
         view_strides(view.strides),
         offset((static_cast<const char*>(view.data) - static_cast<const char*>(base.data)) /
-               static_cast<std::int64_t>(item_size(base.dtype))) {}
+               static_cast<std::int64_t>(item_size(base.dtype))) {
+    if (base.storage.get() != view.storage.get()) {
+      throw std::runtime_error("a view of shape " + view.shape.to_string() +
+                               " lies in memory that its owner no longer has (its data was "
+                               "replaced): make the view anew");
+    }
+  }
 
   Array places(const Dims& shape) const override {
     std::int64_t low = 0;

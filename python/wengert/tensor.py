@@ -165,13 +165,31 @@ def _reduced(self: Tensor) -> tuple[Any, ...]:
     return _rebuild_subclass, (type(self), array, self.requires_grad), self.__dict__ or None
 
 
+def _copied_view(self: Tensor, memo: dict[int, Any]) -> Tensor | None:
+    """The same part of the copied owner; None if it is no view, or of one that cannot be copied."""
+    base = self._base
+    if base is None or not base.is_leaf or not base.is_contiguous() or self.size == 0:
+        return None
+    memory, part = base.detach().numpy(), self.detach().numpy()
+    owner = copy.deepcopy(base, memo).detach()
+    step = part.__array_interface__["data"][0] - memory.__array_interface__["data"][0]
+    first = owner[np.unravel_index(step // memory.itemsize, memory.shape)]
+    if self.ndim > 0:
+        at_first = first.detach().numpy()
+        strided = np.lib.stride_tricks.as_strided(at_first, part.shape, part.strides)
+        first = _core.from_numpy(strided)
+    return first.as_subclass(type(self)).requires_grad_(self.requires_grad)
+
+
 def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     _refuse_non_leaf(self, "the deepcopy protocol at the moment")
     if id(self) in memo:
         already: Tensor = memo[id(self)]
         return already
-    rebuilt = _reduced(self)
-    copied: Tensor = rebuilt[0](*rebuilt[1])
+    copied = _copied_view(self, memo)
+    if copied is None:
+        rebuilt = _reduced(self)
+        copied = rebuilt[0](*rebuilt[1])
     memo[id(self)] = copied
     if attributes := getattr(self, "__dict__", None):
         copied.__dict__.update(copy.deepcopy(attributes, memo))

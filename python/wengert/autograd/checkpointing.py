@@ -3,11 +3,13 @@
 import functools
 import random
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
 from wengert import _core, tree
+from wengert import random as own_random
 from wengert._core import Node, Tensor
 from wengert.autograd import _hook_order
 from wengert.autograd.function import Function
@@ -31,13 +33,15 @@ class _Identity(Function):
 
 
 class _RandomState:
-    """The state of the random numbers of `random` and `numpy.random`."""
+    """The state of the random numbers of `random`, `numpy.random` and `wengert.random`."""
 
     def __init__(self) -> None:
+        self._own = own_random.get_rng_state()
         self._python = random.getstate()
         self._numpy = np.random.get_state()  # noqa: NPY002  (what users of it need restored)
 
     def restore(self) -> None:
+        own_random.set_rng_state(self._own)
         random.setstate(self._python)
         np.random.set_state(self._numpy)  # noqa: NPY002
 
@@ -57,10 +61,19 @@ class _Evaluation:
     recomputed : list of int
         Which outputs lie inside.
     borders : list of Tensor
+    operation_count : int
+        Of operations inside.
+    fingerprint : int
+        Of which operations they are, in order.
     """
 
-    def __init__(self, run: "_Run", markers: Sequence[Tensor]) -> None:
-        returned = run.call(markers)
+    def __init__(
+        self, run: "_Run", markers: Sequence[Tensor], context: AbstractContextManager[Any]
+    ) -> None:
+        self.operation_count = 0
+        self.fingerprint = 0
+        with context:
+            returned = run.call(markers)
         self.outputs, self.structure = tree.flatten(returned)
         self._markers = {_core.node_of(marker) for marker in markers}
         self._dependent: dict[Node, bool] = dict.fromkeys(self._markers, True)
@@ -93,13 +106,16 @@ class _Evaluation:
             inputs = inputs_of.pop(node)
             self._dependent[node] = any(self._dependent[i] for i, _ in inputs)
             if self._dependent[node]:
+                self.operation_count += 1
+                self.fingerprint = hash((self.fingerprint, node.operation))
                 outside = (i for i, tracked in inputs if tracked and not self._dependent[i])
                 self._borders.update(dict.fromkeys(outside))
 
     def signature(self) -> list[Any]:
         """What has to be the same when the function is evaluated again."""
         tensors = [self.outputs[i] for i in self.recomputed] + self.borders
-        return [self.recomputed, [(t.shape, t.dtype.name) for t in tensors]]
+        kinds = [(t.shape, t.dtype.name) for t in tensors]
+        return [self.recomputed, kinds, f"{self.operation_count} operations"]
 
 
 def _inputs(node: Node) -> list[tuple[Node, bool]]:
@@ -117,8 +133,12 @@ class _Run:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         preserve_rng_state: bool,
+        determinism_check: str = "default",
+        contexts: Sequence[AbstractContextManager[Any]] | None = None,
     ) -> None:
         self.function = function
+        self.contexts = contexts or (nullcontext(), nullcontext())
+        self._checked = determinism_check != "none"
         self._leaves, self._structure = tree.flatten((args, kwargs))
         self._positions = [i for i, x in enumerate(self._leaves) if isinstance(x, Tensor)]
         self.tensors: list[Tensor] = [self._leaves[i] for i in self._positions]
@@ -126,6 +146,14 @@ class _Run:
             self._leaves[i] = None
         self._random_state = _RandomState() if preserve_rng_state else None
         self.signature: list[Any] = []
+        self._fingerprint = 0
+
+    def evaluate(self, markers: Sequence[Tensor]) -> _Evaluation:
+        """The first evaluation; the second is compared with it."""
+        evaluation = _Evaluation(self, markers, self.contexts[0])
+        self.signature = evaluation.signature()
+        self._fingerprint = evaluation.fingerprint
+        return evaluation
 
     def call(self, tensors: Sequence[Tensor]) -> Any:
         leaves = list(self._leaves)
@@ -141,18 +169,31 @@ class _Run:
             if self._random_state:
                 self._random_state.restore()
             with enable_grad():
-                evaluation = _Evaluation(self, markers)
+                evaluation = _Evaluation(self, markers, self.contexts[1])
         finally:
             if now:
                 now.restore()
-        if evaluation.signature() != self.signature:
+        self._compare(evaluation)
+        return evaluation
+
+    def _compare(self, evaluation: _Evaluation) -> None:
+        again = evaluation.signature()
+        is_as_large = again[0] == self.signature[0] and len(again[1]) == len(self.signature[1])
+        if is_as_large and not self._checked:
+            return
+        if again != self.signature:
             raise RuntimeError(
                 "checkpoint: Recomputed values have different metadata than during the forward "
                 f"pass: {self.name} gave {self.signature}, evaluated again "
-                f"{evaluation.signature()} (outputs that depend on the arguments; shapes and "
-                "dtypes of those and of the tensors closed over). It must do the same both times."
+                f"{again} (outputs that depend on the arguments; shapes and dtypes of those and of "
+                "the tensors closed over; operations on what depends on the arguments). It must do "
+                "the same both times."
             )
-        return evaluation
+        if evaluation.fingerprint != self._fingerprint:
+            raise RuntimeError(
+                f"checkpoint: {self.name} did {again[2]} in the forward pass, and as many but "
+                "other ones evaluated again. It must do the same both times."
+            )
 
     @property
     def name(self) -> str:
@@ -236,7 +277,7 @@ def _captured(
     outputs: Sequence[Tensor], grads: Sequence[Tensor], wanted: Sequence[Tensor], recording: bool
 ) -> list[Tensor | None]:
     differentiable = [i for i, t in enumerate(wanted) if t.requires_grad]
-    retained = [(t, t.grad) for t in wanted if t.requires_grad and not t.is_leaf]
+    retained = [(t, t.grad) for t in wanted if t.retains_grad]
     found = _core.run_backward(
         outputs, grads, [wanted[i] for i in differentiable], True, recording, False
     )
@@ -255,7 +296,7 @@ def _checkpointed(run: _Run, linked: bool) -> Any:
     versions = [x._version for x in tensors]
     markers = [_marker(x, linked) for x in tensors]
     marker_versions = [marker._version for marker in markers]
-    evaluation = _Evaluation(run, markers)
+    evaluation = run.evaluate(markers)
     for i, x in enumerate(tensors):
         if x._version != versions[i] or markers[i]._version != marker_versions[i]:
             raise RuntimeError(
@@ -265,7 +306,6 @@ def _checkpointed(run: _Run, linked: bool) -> Any:
             )
     if not evaluation.recomputed:
         return evaluation.structure.unflatten(evaluation.outputs)
-    run.signature = evaluation.signature()
     values = _Checkpointed.apply(run, evaluation, *tensors, *evaluation.borders)
     outputs = list(evaluation.outputs)
     for i, value in zip(evaluation.recomputed, values, strict=True):
@@ -278,6 +318,10 @@ def checkpoint(
     *args: Any,
     use_reentrant: bool | None = None,
     preserve_rng_state: bool = True,
+    context_fn: Callable[[], tuple[Any, Any]] | None = None,
+    determinism_check: str = "default",
+    debug: bool = False,
+    early_stop: bool = True,
     **kwargs: Any,
 ) -> Any:
     """Call a function without keeping what its derivative needs: a backward pass calls it again.
@@ -295,8 +339,17 @@ def checkpoint(
     use_reentrant : bool, optional
         Accepted for PyTorch's sake. Gradients behave as with PyTorch's False in any case.
     preserve_rng_state : bool
-        Give the second call the numbers that `random` and `numpy.random` gave the first.
+        Give the second call the numbers that `random`, `numpy.random` and `wengert.randn` and its
+        like gave the first.
         Generators that the function itself keeps are not known here.
+    context_fn : callable, optional
+        Returns two context managers: the function is first called in the one, again in the other.
+    determinism_check : {"default", "none"}
+        Compare what the second call does with the first: the operations, the shapes and dtypes of
+        results and of tensors closed over. With "none" the gradient is taken of whatever the
+        second call does, as long as as many results depend on the arguments.
+    debug, early_stop : bool
+        Accepted for PyTorch's sake. Errors say which calls differ in any case.
 
     Returns
     -------
@@ -307,6 +360,8 @@ def checkpoint(
     ------
     RuntimeError
         If an argument is changed in place, or the second call does not do what the first did.
+    ValueError
+        If `determinism_check` is neither of the two.
 
     Notes
     -----
@@ -323,7 +378,13 @@ def checkpoint(
     >>> bool(wg.abs(weight.grad - 3 * expected) < 1e-12)
     True
     """
-    del use_reentrant
+    del use_reentrant, debug, early_stop
+    if determinism_check not in ("default", "none"):
+        raise ValueError(
+            f"checkpoint: determinism_check must be 'default' or 'none', got {determinism_check!r}"
+        )
     if not _core.is_grad_enabled() or _core.change_dual_level(0) > 0:
         return function(*args, **kwargs)
-    return _checkpointed(_Run(function, args, kwargs, preserve_rng_state), linked=True)
+    contexts = context_fn() if context_fn else None
+    run = _Run(function, args, kwargs, preserve_rng_state, determinism_check, contexts)
+    return _checkpointed(run, linked=True)
