@@ -313,15 +313,15 @@ def test_versions_go_on_counting(data):
     assert w.grad.item() == pytest.approx(expected, rel=1e-15)
 
 
-def test_numbers_and_their_views_are_apart_once_one_is_changed_by_a_recorded_operation():
+def test_numbers_and_their_views_stay_together():
     a = wg.tensor(2.0, requires_grad=True)
     x = a * 1
     part, wide = x[None], x.expand(2)
     part[0] = a * 7
     x.mul_(3)
-    assert (x.item(), part.tolist(), wide.tolist()) == (6, [14], [2, 2])
+    assert (x.item(), part.tolist(), wide.tolist()) == (42, [42], [42, 42])
     gradients = [wg.autograd.grad(v.sum(), a, retain_graph=True)[0].item() for v in (x, part, wide)]
-    assert gradients == [3, 7, 2]
+    assert gradients == [21, 21, 42]
     y = wg.tensor(2.0)
     alias, part = y.detach(), y[None]
     for write in (y.add_, alias.add_, part.add_):

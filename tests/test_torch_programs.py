@@ -462,6 +462,12 @@ def copies_that_share(T):
             first += 10
             second *= 2
             results += [first, second]
+    number = T.constant(2.0)
+    for view in (number.view(()), number.reshape(1), number[None, None]):
+        first, second = copy.deepcopy([number, view])
+        first += 10
+        second *= 2
+        results += [first, second]
     with T.no_grad():
         leaf = T.variable([1.0, 2.0])
         both = copy.deepcopy({"leaf": leaf, "part": leaf[:1]})

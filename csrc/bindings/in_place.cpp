@@ -104,25 +104,6 @@ void count_on(Node* node, std::uint32_t version) {
   saved_at(node, before);
 }
 
-// The value with the memory of `array`, which holds the same elements.
-Value in_memory(Value value, const Array& array) {
-  if (const int level = level_of(value.get())) {
-    return make_dual(in_memory(primal_at(value.get(), level), array),
-                     tangent_at(value.get(), level), level);
-  }
-  if (value->is_inline()) {
-    Value own = make_array(array);
-    record(operation("alias"), own, Inputs(&value, 1), nullptr);
-    return own;
-  }
-  // A value that somebody else holds too (a cast that was none) must keep its own.
-  const Value own = value->references == 1 ? value : apply(operation("positive"), value);
-  const std::uint32_t before = version_of(own.get());
-  own->as_array()->array = array;
-  saved_at(own.get(), before);
-  return own;
-}
-
 // `result`, which was written to the tensor's memory, takes the tensor's place, and if that is a
 // view, its owner changes too.
 void take_place(PyObject* self, const Value& result, const Array& memory) {
@@ -219,6 +200,24 @@ bool take_over(Array& array, const Value& result) {
 
 }  // namespace
 
+Value in_memory(Value value, const Array& array) {
+  if (const int level = level_of(value.get())) {
+    return make_dual(in_memory(primal_at(value.get(), level), array),
+                     tangent_at(value.get(), level), level);
+  }
+  if (value->is_inline()) {
+    Value own = make_array(array);
+    record(operation("alias"), own, Inputs(&value, 1), nullptr);
+    return own;
+  }
+  // A value that somebody else holds too (a cast that was none) must keep its own.
+  const Value own = value->references == 1 ? value : apply(operation("positive"), value);
+  const std::uint32_t before = version_of(own.get());
+  own->as_array()->array = array;
+  saved_at(own.get(), before);
+  return own;
+}
+
 Value with_graph_of(PyObject* self, Value result) {
   const Value target = value_of(self);
   if (!target.requires_grad()) return result;
@@ -286,7 +285,7 @@ void assign_in_place(PyObject* self, const std::vector<IndexItem>& items, const 
     throw std::runtime_error(
         "setitem: a 0-d tensor with a tangent cannot be written to; compute a new one");
   }
-  const bool apart = !is_element(self) && is_in_node(target.array());
+  const bool apart = !object_of(self)->view && is_in_node(target.array());
   const Array array = apart ? copy_of(target.array()) : memory_of(self);
   assign(array, items, value.array());
   array.storage->bump_version();

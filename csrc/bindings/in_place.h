@@ -6,6 +6,8 @@
 
 namespace wengert::bindings {
 
+// The value with the memory of `array`, which holds the same elements.
+Value in_memory(Value value, const Array& array);
 // Makes the tensor's elements those of `result`, computed from it just now; `name` is for errors.
 void write_in_place(PyObject* self, Value result, const char* name);
 // `result`, which does not depend on the tensor, as something to write to it: the tensor's graph

@@ -112,7 +112,9 @@ PyObject* picked(PyObject* self, const std::vector<IndexItem>& items) {
   const Value source = viewable(self);
   std::optional<std::int64_t> offset;
   Value result = index(source, items, &offset);
-  if (offset && result->is_inline()) return wrap_element(std::move(result), self, *offset);
+  if (source->is_inline()) offset = 0;  // the only number there is
+  if (offset && result->is_inline() && result.get() != source.get())
+    return wrap_element(std::move(result), self, *offset);
   return wrap_view(std::move(result), self);
 }
 

@@ -7,6 +7,7 @@
 
 #include "bindings/convert.h"
 #include "bindings/function_node.h"
+#include "bindings/in_place.h"
 #include "bindings/python_node.h"
 #include "engine/backward.h"
 #include "kernels/copy.h"
@@ -211,14 +212,25 @@ const double* first_of(const Node* node) {
   return node->is_inline() ? &node->value : array_of(node).as<double>();
 }
 
+bool holds_memory(const Node* owner, const Storage* storage) {
+  if (!storage) return false;
+  if (owner->is_inline()) return storage->shared_version == &owner->version;
+  const Storage* own = array_of(owner).storage.get();
+  return own == storage ||
+         (own && own->shared_version && own->shared_version == storage->shared_version);
+}
+
 Array element_of(const ViewOf& view) {
   return with_layout(view.base_node.array(), Dims{}, Dims{}, view.offset);
 }
 
-// Of a view whose owner has changed: recorded as it was made, whatever the mode is now.
+// Of a view whose owner has changed: recorded as it was made, whatever the mode is now. The one
+// number of a 0-d owner may be elsewhere now.
 Value made_anew(const ViewOf& view, const Array& array) {
   const GradMode mode(!view.made_without_grad);
-  return strided_view(view.base_node, array);
+  if (!array.storage || !array.storage->shared_version) return strided_view(view.base_node, array);
+  return strided_view(view.base_node,
+                      with_layout(view.base_node.array(), array.shape, array.strides));
 }
 
 void become_view(TensorObject* tensor) {
@@ -252,16 +264,16 @@ void refresh_element(TensorObject* tensor) {
 PyObject* wrap_view(Value value, PyObject* source) {
   const Node* node = value.get();
   const Node* owner = owner_of(source);
-  const bool shares = !node->is_inline() && !owner->is_inline() &&
-                      node != reinterpret_cast<TensorObject*>(source)->node &&
-                      array_of(node).storage.get() == array_of(owner).storage.get();
+  const bool shares = !node->is_inline() && node != reinterpret_cast<TensorObject*>(source)->node &&
+                      holds_memory(owner, array_of(node).storage.get());
   PyObject* handle = wrap(std::move(value));
   if (!shares || reinterpret_cast<TensorObject*>(handle)->view) return handle;
   return with_view(handle, source);
 }
 
 PyObject* wrap_view(Value value, PyObject* source, const Value& seen) {
-  if (value->is_inline() && !seen->is_inline()) return wrap_element(std::move(value), source, 0);
+  if (value->is_inline() && value.get() != seen.get())
+    return wrap_element(std::move(value), source, 0);
   return wrap_view(std::move(value), source);
 }
 
@@ -302,9 +314,16 @@ void own_view(PyObject* tensor) {
 
 Value viewable(PyObject* tensor) {
   Value value = value_of(tensor);
-  if (!is_element(tensor)) return value;
-  const ViewOf& view = *reinterpret_cast<TensorObject*>(tensor)->view;
-  return strided_view(view.base_node, element_of(view));
+  if (is_element(tensor)) {
+    const ViewOf& view = *reinterpret_cast<TensorObject*>(tensor)->view;
+    return strided_view(view.base_node, element_of(view));
+  }
+  // A number with a tangent is in two nodes: views need one memory.
+  if (value->is_inline() && level_of(value.get()) > 0) {
+    rebind(tensor, in_memory(value, copy_of(value.array())));
+    return value_of(tensor);
+  }
+  return value;
 }
 
 Array memory_of(PyObject* tensor) {

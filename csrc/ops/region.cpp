@@ -55,6 +55,12 @@ struct ItemsRegion : RegionAttributes {
   }
 };
 
+// Two arrays on the number of one inline node, each with a storage of its own.
+bool is_one_number(const Array& a, const Array& b) {
+  return a.storage && b.storage && a.storage->shared_version &&
+         a.storage->shared_version == b.storage->shared_version;
+}
+
 // A view of memory: where it lies relative to the tensor that owns that memory.
 struct LayoutRegion : RegionAttributes {
   Dims base_strides;
@@ -68,7 +74,7 @@ struct LayoutRegion : RegionAttributes {
         view_strides(view.strides),
         offset((static_cast<const char*>(view.data) - static_cast<const char*>(base.data)) /
                static_cast<std::int64_t>(item_size(base.dtype))) {
-    if (base.storage.get() != view.storage.get()) {
+    if (base.storage.get() != view.storage.get() && !is_one_number(base, view)) {
       throw std::runtime_error("a view of shape " + view.shape.to_string() +
                                " lies in memory that its owner no longer has (its data was "
                                "replaced): make the view anew");
