@@ -51,6 +51,13 @@ def nested(ctx, x):
     return result * 1
 
 
+def updated(ctx, x):
+    buffer = wg.zeros_like(x)
+    buffer += x
+    keep(ctx, wg.exp(buffer))
+    return ctx.kept * 1
+
+
 def in_an_object(ctx, x):
     ctx.box = Box()
     ctx.box.kept = wg.exp(x)
@@ -108,6 +115,7 @@ LOST = [
     attribute,
     saved,
     nested,
+    updated,
     in_an_object,
     view_of_the_input,
     written,

@@ -27,6 +27,50 @@ def test_updates_are_seen_by_everyone_who_shares_the_memory(size, dtype):
     assert leaf.requires_grad
 
 
+@pytest.mark.parametrize("size", [1, 6, 2000])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("alpha", [1.0, -0.3, 0, wg.tensor(0.5), np.nan])
+def test_methods_update_where_the_tensor_lies(size, dtype, alpha):
+    memory = np.linspace(1, 2, size).astype(dtype)
+    start = memory.copy()
+    shared = wg.from_numpy(memory)
+    leaf = wg.tensor(start, requires_grad=True)
+    view = leaf.detach().numpy()
+    gradient = np.linspace(3, 4, size).astype(dtype)
+    version = leaf._version
+    with wg.no_grad():
+        assert leaf.add_(wg.tensor(gradient), alpha=alpha) is leaf
+        shared.sub_(wg.tensor(gradient), alpha=alpha)
+    assert leaf._version == version + 1
+    scaled = np.dtype(dtype).type(float(alpha)) * gradient
+    np.testing.assert_array_equal(view, start + scaled)
+    np.testing.assert_array_equal(memory, start - scaled)
+    shared.mul_(wg.tensor(gradient)).div_(2.0)
+    np.testing.assert_array_equal(memory, (start - scaled) * gradient / 2)
+
+
+def test_methods_of_a_part_of_the_same_memory():
+    memory = np.arange(2001.0)
+    expected = memory[:-1] + 0.5 * memory[1:]
+    wg.from_numpy(memory[:-1]).add_(wg.from_numpy(memory[1:]), alpha=0.5)
+    np.testing.assert_array_equal(memory[:-1], expected)
+    x = wg.tensor(np.arange(6.0))
+    x.add_(x, alpha=0.5)
+    assert x.tolist() == [0.0, 1.5, 3.0, 4.5, 6.0, 7.5]
+    x.sub_(wg.broadcast_to(x[1:2], (6,)), alpha=1.0)
+    assert x.tolist() == [-1.5, 0.0, 1.5, 3.0, 4.5, 6.0]
+
+
+def test_methods_with_other_shapes_and_dtypes():
+    x = wg.zeros((2, 3))
+    x.add_(wg.tensor([1.0, 2.0, 3.0]), alpha=2.0)
+    x.add_(wg.tensor([1.0, 2.0, 3.0], dtype="float32"), alpha=0.5)
+    x.sub_(1.0, alpha=0.5)
+    assert x.tolist() == [[2.0, 4.5, 7.0]] * 2
+    with pytest.raises(TypeError, match="int64"):
+        wg.tensor([1, 2]).add_(wg.tensor([0.5, 0.5]), alpha=1.0)
+
+
 @pytest.mark.parametrize("step", [1, -1])
 def test_updates_from_another_part_of_the_same_memory(step):
     memory = np.arange(2001.0)
@@ -59,4 +103,6 @@ def test_an_update_of_read_only_memory_is_refused():
     tensor = wg.from_numpy(memory)
     with pytest.raises(ValueError, match="read-only memory"):
         tensor += 1.0
+    with pytest.raises(ValueError, match="read-only memory"):
+        tensor.add_(wg.ones(5), alpha=0.5)
     assert memory.tolist() == [1] * 5

@@ -9,6 +9,7 @@
 #include "bindings/arguments.h"
 #include "bindings/convert.h"
 #include "bindings/in_place.h"
+#include "engine/evaluate.h"
 
 namespace wengert::bindings {
 namespace {
@@ -121,6 +122,24 @@ PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_
   });
 }
 
+// What needs neither a record nor memory: an optimiser's p.add_(g, alpha=-rate), p.mul_(0.9). False
+// if it has to go the general way, and nothing has happened.
+bool write_directly(const Operation& op, PyObject* self, PyObject* other, PyObject* alpha) {
+  if (reinterpret_cast<TensorObject*>(self)->view) return false;
+  const Operand target(node_of(self));
+  Operand source(0.0);
+  if (is_tensor(other))
+    source = Operand(node_of(other));
+  else if (PyFloat_CheckExact(other))
+    source = Operand(PyFloat_AS_DOUBLE(other));
+  else
+    return false;
+  if (!alpha) return evaluate_in_place(op, target, source);
+  if (!PyFloat_CheckExact(alpha)) return false;
+  const double factor = PyFloat_AS_DOUBLE(alpha);
+  return add_scaled_in_place(target, source, op.name == "add" ? factor : -factor);
+}
+
 PyObject* call_in_place(PyObject* callable, PyObject* const* args, std::size_t flags,
                         PyObject* keywords) {
   const CallableObject* self = self_of(callable);
@@ -129,6 +148,7 @@ PyObject* call_in_place(PyObject* callable, PyObject* const* args, std::size_t f
     PyObject* alpha = alpha_of(op, "_", args, PyVectorcall_NARGS(flags), keywords);
     expect_count(self, PyVectorcall_NARGS(flags));
     if (!is_tensor(args[0])) throw TypeError(op.name + "_: expected a tensor to change");
+    if (op.arity == 2 && write_directly(op, args[0], args[1], alpha)) return Py_NewRef(args[0]);
     Value result;
     Operand y(0.0);
     Value keep_y;

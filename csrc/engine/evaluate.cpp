@@ -152,6 +152,16 @@ bool would_be_overwritten(const EvenInput& input, const Array& target) {
          target.as<char>() < data + (input.constant ? item : bytes);
 }
 
+// Whether an array may be written to as it is: nothing is recorded, and nobody watches.
+bool is_written_unseen(const Operand& target, const Operand& other) {
+  const auto is_watched = [](const Node* node) {
+    return node->has(kWrapped) || (thread_state.grad_enabled && node->requires_grad());
+  };
+  if (thread_state.modes != 0 || thread_state.forward_log) return false;
+  if (target.node->is_inline() || is_watched(target.node)) return false;
+  return !other.node || !is_watched(other.node);
+}
+
 }  // namespace
 
 DType compute_dtype(const Operation& operation, const Operand* operands, int count) {
@@ -203,19 +213,32 @@ Value evaluate(const Operation& operation, const Operand* operands, int count) {
 }
 
 bool evaluate_in_place(const Operation& operation, const Operand& target, const Operand& other) {
-  const auto is_watched = [](const Node* node) {
-    return node->has(kWrapped) || (thread_state.grad_enabled && node->requires_grad());
-  };
-  if (thread_state.modes != 0 || operation.kind == OperationKind::kComparison) return false;
-  if (target.node->is_inline() || is_watched(target.node)) return false;
-  if (other.node && is_watched(other.node)) return false;
+  if (operation.kind == OperationKind::kComparison || !is_written_unseen(target, other)) {
+    return false;
+  }
   const Operand operands[2] = {target, other};
   EvenCall call;
   if (!call.prepare(operation, operands, 2) || call.in[0].constant) return false;
   const Array& array = *call.like;
-  if (!array.storage->writable) return false;
-  if (would_be_overwritten(call.in[1], array)) return false;
+  if (!array.storage->writable || would_be_overwritten(call.in[1], array)) return false;
   run_even_loop(call.loop, array.dtype, 2, call.in, array);
+  array.storage->bump_version();
+  return true;
+}
+
+bool add_scaled_in_place(const Operand& target, const Operand& other, double factor) {
+  static const Operation& multiply = operation("multiply");
+  if (!is_written_unseen(target, other)) return false;
+  const Operand operands[2] = {other, factor};
+  EvenCall call;
+  if (!call.prepare(multiply, operands, 2)) return false;
+  const Array& array = target.node->as_array()->array;
+  bool contiguous = false;
+  if (array.dtype != call.like->dtype || !has_shape_of(array, *call.like, &contiguous))
+    return false;
+  if (!contiguous || !array.storage->writable || would_be_overwritten(call.in[0], array))
+    return false;
+  add_even_loop(call.loop, array.dtype, 2, call.in, array);
   array.storage->bump_version();
   return true;
 }

@@ -15,6 +15,9 @@ Value evaluate(const Operation& operation, const Operand* operands, int count);
 // Computes an operation of two operands into the elements of the first one; false if it cannot, and
 // nothing has happened. Only if all of them are even, nothing is to be recorded and nobody watches.
 bool evaluate_in_place(const Operation& operation, const Operand& target, const Operand& other);
+// Adds factor * other to the elements of `target` in one pass over memory, under the same
+// conditions.
+bool add_scaled_in_place(const Operand& target, const Operand& other, double factor);
 
 // The number behind a 0-d operand.
 double number_of(const Operand& x);
