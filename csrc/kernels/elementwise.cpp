@@ -3,124 +3,19 @@
 #include <array>
 
 #include "kernels/clones.h"
-#include "kernels/copy.h"
+#include "kernels/operand_reader.h"
 #include "kernels/parallel.h"
 
 namespace wengert {
 namespace {
 
-// Elements handled at a time where an operand must be gathered or converted: four blocks of
-// doubles fit the first-level cache.
-constexpr std::int64_t kBlock = 512;
 // Threads get whole chunks, so that which elements end up in the remainder of a vector loop does
 // not depend on how many threads there are.
 constexpr std::int64_t kChunk = 4096;
 // Below this many chunks starting another thread costs more than it saves.
 constexpr std::int64_t kGrain = 8;
 
-using Convert = void (*)(const void* from, std::int64_t stride, void* to, std::int64_t n);
-
-template <class T>
-struct Gather {
-  WENGERT_CLONES static void every_second(const T* __restrict source, T* __restrict target,
-                                          std::int64_t n) {
-    for (std::int64_t i = 0; i < n; ++i) target[i] = source[2 * i];
-  }
-};
-
-template <class From, class To>
-void convert(const void* from, std::int64_t stride, void* to, std::int64_t n) {
-  const auto* source = static_cast<const From*>(from);
-  auto* target = static_cast<To*>(to);
-  // x[::2] is what most strided operands are; with the stride known it is done by vectors.
-  if constexpr (std::is_same_v<From, To> && std::is_floating_point_v<To>) {
-    if (stride == 2) return Gather<To>::every_second(source, target, n);
-  }
-  for (std::int64_t i = 0; i < n; ++i) target[i] = static_cast<To>(source[i * stride]);
-}
-
-Convert converter(DType from, DType to) {
-  return visit_dtype(from, [&]<class From>() {
-    return visit_dtype(to, [&]<class To>() -> Convert { return convert<From, To>; });
-  });
-}
-
-// One operand while the loop walks over the result.
-class Reader {
- public:
-  Reader(const LoopInput& input, DType compute, const Dims& shape)
-      : input_(input),
-        shape_(shape),
-        item_(static_cast<std::int64_t>(item_size(input.dtype))),
-        same_dtype_(input.dtype == compute),
-        direct_(input.contiguous && same_dtype_),
-        convert_(converter(input.dtype, compute)) {
-    if (input.constant) convert_(input.data, 0, buffer_, kBlock);
-  }
-
-  // The elements [begin, begin + n) of the result's order, contiguous, n <= kBlock.
-  const void* read(std::int64_t begin, std::int64_t n) {
-    if (input_.constant) return buffer_;
-    const char* data = static_cast<const char*>(input_.data);
-    if (direct_) return data + begin * item_;
-    if (input_.contiguous) {
-      convert_(data + begin * item_, 1, buffer_, n);
-    } else {
-      gather(data, begin, n);
-    }
-    return buffer_;
-  }
-
-  // Whether the elements of a row of the result can be read where they are.
-  bool in_rows() const {
-    return direct_ || input_.constant || (same_dtype_ && input_.strides.back() == 1);
-  }
-  // The elements from `begin` on, as many as are left of its row (of a constant, kBlock).
-  const void* read_row(std::int64_t begin) const {
-    if (input_.constant) return buffer_;
-    const std::int64_t at = direct_ ? begin : offset_of(begin);
-    return static_cast<const char*>(input_.data) + at * item_;
-  }
-
-  void set_item(std::int64_t compute_item) { compute_item_ = compute_item; }
-  bool direct() const { return direct_; }
-
- private:
-  // Where an element of the result's order lies, counted in elements.
-  std::int64_t offset_of(std::int64_t element) const {
-    std::int64_t offset = 0;
-    for (int axis = shape_.size() - 1; axis > 0; --axis) {
-      offset += (element % shape_[axis]) * input_.strides[axis];
-      element /= shape_[axis];
-    }
-    return offset + element * input_.strides[0];
-  }
-
-  void gather(const char* data, std::int64_t begin, std::int64_t n) {
-    const int last = shape_.size() - 1;
-    std::int64_t done = 0;
-    while (done < n) {
-      const std::int64_t column = (begin + done) % shape_[last];
-      const std::int64_t run = std::min(n - done, shape_[last] - column);
-      convert_(data + offset_of(begin + done) * item_, input_.strides[last],
-               buffer_ + done * compute_item_, run);
-      done += run;
-    }
-  }
-
-  const LoopInput& input_;
-  const Dims& shape_;
-  std::int64_t item_;
-  std::int64_t compute_item_ = 8;
-  bool same_dtype_;
-  bool direct_;
-  Convert convert_;
-  alignas(64) char buffer_[kBlock * 8];
-};
-
-// Rows from here on are worth a call of the loop each; shorter ones are gathered into blocks.
-constexpr std::int64_t kLongRow = 64;
-
+// Rows that are long are worth a call of the loop each; shorter ones are gathered into blocks.
 bool in_long_rows(int inputs, Reader* const* readers, const Dims& shape) {
   if (shape.back() < kLongRow) return false;
   return std::all_of(readers, readers + inputs, [](const Reader* r) { return r->in_rows(); });
@@ -145,7 +40,6 @@ void run_range(Loop loop, DType compute, int inputs, const LoopInput* in, const 
   bool all_direct = true;
   for (int i = 0; i < inputs; ++i) {
     readers[i] = new (memory[i]) Reader(in[i], compute, shape);
-    readers[i]->set_item(static_cast<std::int64_t>(item_size(compute)));
     all_direct = all_direct && readers[i]->direct();
   }
   const auto out_item = static_cast<std::int64_t>(item_size(out.dtype));
@@ -184,6 +78,7 @@ Dims merged_shape(const Dims& shape, int inputs, LoopInput* in) {
     }
   }
   for (int i = 0; i < inputs; ++i) {
+    if (merged.empty()) in[i].contiguous = true;  // one element has no layout
     if (in[i].constant || in[i].contiguous) continue;
     Dims strides;
     for (std::int64_t axis : kept) strides.push_back(in[i].strides[static_cast<int>(axis)]);
