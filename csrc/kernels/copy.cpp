@@ -7,6 +7,7 @@
 #include "kernels/convert.h"
 #include "kernels/nest.h"
 #include "kernels/parallel.h"
+#include "kernels/stream.h"
 
 namespace wengert {
 namespace {
@@ -18,6 +19,9 @@ constexpr std::int64_t kGrain = 65536;  // elements worth a thread
 constexpr std::int64_t kTileColumns = 8;
 constexpr std::int64_t kManyColumns = 512;
 constexpr std::int64_t kTileRows = 64;
+// From so many bytes on, which the second-level cache does not hold, lines are written past it: see
+// Note [Streaming].
+constexpr std::int64_t kStreamedBytes = std::int64_t{4} << 20;
 
 template <class To, class From>
 struct Copier {
@@ -50,7 +54,16 @@ struct Copier {
 
   // A matrix whose source lies along the rows axis and whose target along the columns axis.
   static void transposed(char* target, const char* source, const NestAxis<2>& rows,
-                         const NestAxis<2>& columns) {
+                         NestAxis<2> columns) {
+    if (can_stream(target, rows, columns)) {
+      constexpr std::int64_t width = kLine / sizeof(To);
+      for (; columns.extent >= width; columns.extent -= width) {
+        tile_of_lines(target, source, rows, columns.step[1]);
+        target += kLine;
+        source += width * columns.step[1];
+      }
+      finish_streaming();
+    }
     const std::int64_t width = rows.extent < kTileColumns ? kManyColumns : kTileColumns;
     for (std::int64_t j = 0; j < columns.extent; j += width) {
       const std::int64_t n = std::min(width, columns.extent - j);
@@ -76,6 +89,31 @@ struct Copier {
       }
       target += rows.step[0];
       source += rows.step[1];
+    }
+  }
+
+  static bool can_stream(const char* target, const NestAxis<2>& rows, const NestAxis<2>& columns) {
+    constexpr std::int64_t item = sizeof(To);
+    constexpr std::int64_t line = kLine;
+    return columns.step[0] == item && rows.extent * columns.extent * item >= kStreamedBytes &&
+           begins_line(target) && rows.step[0] % line == 0;
+  }
+
+  // As many columns as make a line of the target, some lines at a time.
+  static void tile_of_lines(char* target, const char* source, const NestAxis<2>& rows,
+                            std::int64_t step) {
+    constexpr std::int64_t width = kLine / sizeof(To);
+    constexpr std::int64_t some = 16;
+    alignas(kLine) To lines[some][width];
+    for (std::int64_t i = 0; i < rows.extent; i += some) {
+      const std::int64_t count = std::min(some, rows.extent - i);
+      for (std::int64_t k = 0; k < count; ++k) {
+        const char* from = source + (i + k) * rows.step[1];
+        for (std::int64_t j = 0; j < width; ++j) {
+          lines[k][j] = convert<To>(*reinterpret_cast<const From*>(from + j * step));
+        }
+      }
+      stream_lines(target + i * rows.step[0], rows.step[0], lines, count);
     }
   }
 

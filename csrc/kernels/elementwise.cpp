@@ -3,6 +3,7 @@
 #include <array>
 
 #include "kernels/clones.h"
+#include "kernels/copy.h"
 #include "kernels/operand_reader.h"
 #include "kernels/parallel.h"
 
@@ -85,6 +86,29 @@ Dims merged_shape(const Dims& shape, int inputs, LoopInput* in) {
     in[i].strides = strides;
   }
   return merged;
+}
+
+// Whether neighbours in the result lie far apart in an operand, and its own neighbours along
+// another axis. Read in the order of the result, of each cache line one element would be used at a
+// time.
+bool lies_across(const LoopInput& input, const Dims& shape) {
+  constexpr std::int64_t short_axis = 8;
+  if (input.constant || input.contiguous || shape.product() < kChunk) return false;
+  if (input.strides.back() < short_axis || shape.back() < short_axis) return false;
+  for (int axis = 0; axis < shape.size(); ++axis) {
+    if (input.strides[axis] == 1 && shape[axis] >= short_axis) return true;
+  }
+  return false;
+}
+
+// The same elements in the order of the result: copied tile by tile.
+Array straightened(const LoopInput& input, const Dims& shape) {
+  Array source;
+  source.data = const_cast<void*>(input.data);
+  source.dtype = input.dtype;
+  source.shape = shape;
+  source.strides = input.strides;
+  return copy_of(source);
 }
 
 template <class T>
@@ -218,6 +242,12 @@ void run_loop(Loop loop, DType compute, int inputs, const LoopInput* in, const A
   LoopInput merged[kMaxLoopInputs];
   std::copy(in, in + inputs, merged);
   const Dims shape = merged_shape(out.shape, inputs, merged);
+  Array straight[kMaxLoopInputs];
+  for (int i = 0; i < inputs; ++i) {
+    if (!lies_across(merged[i], shape)) continue;
+    straight[i] = straightened(merged[i], shape);
+    merged[i] = loop_input(straight[i], shape);
+  }
   run_parts(out.size(), [&](std::int64_t begin, std::int64_t end) {
     run_range(loop, compute, inputs, merged, out, shape, begin, end);
   });
