@@ -186,3 +186,31 @@ def test_gradients_of_views(record, layout):
         )
         if layout != "stretched":
             np.testing.assert_allclose(array_of(view(leaf.grad)), array_of(copy.grad), rtol=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (4, 1), (1, 3)])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_gradient_of_a_stretched_subtrahend(shape, dtype):
+    generator = np.random.default_rng(11)
+    matrix, weights = generator.normal(size=(2, 4, 3))
+    subtrahend = generator.normal(size=shape).astype(dtype)
+
+    def loss(s):
+        return (weights * (wg.tensor(matrix) - s) ** 3).sum()
+
+    def summed(terms):
+        kept = (1,) * (2 - len(shape)) + shape
+        axes = tuple(i for i in range(2) if kept[i] == 1)
+        return terms.sum(axis=axes, keepdims=True).reshape(shape)
+
+    s = wg.tensor(subtrahend, requires_grad=True)
+    (gradient,) = wg.autograd.grad(loss(s), [s], create_graph=True)
+    expected = summed(-3 * weights * (matrix - subtrahend) ** 2)
+    tolerance = 1e-12 if dtype == "float64" else 1e-5
+    assert gradient.dtype == s.dtype
+    np.testing.assert_allclose(gradient.detach().numpy(), expected, rtol=tolerance)
+    diagonal = summed(6 * weights * (matrix - subtrahend))
+    gradient.sum().backward()
+    np.testing.assert_allclose(s.grad.numpy(), diagonal, rtol=tolerance, atol=tolerance)
+    hessian = wg.hessian(loss, wg.tensor(subtrahend)).numpy().reshape(s.size, s.size)
+    np.testing.assert_allclose(hessian, np.diag(np.ravel(diagonal)), rtol=tolerance, atol=tolerance)

@@ -41,6 +41,11 @@ struct EvenOperands {
   }
 };
 
+bool is_stretched(const Node* node, std::uint32_t i) {
+  const Node* input = node->input(i);
+  return input && !(shape_of(input) == shape_of(node));
+}
+
 Loop loop_of(const Derivative& derivative, DType dtype) {
   return dtype == DType::kFloat32 ? derivative.loop32 : derivative.loop64;
 }
@@ -89,6 +94,10 @@ Value elementwise_gradient(Node* node, std::uint32_t i, const Value& g, bool cre
   if (derivative.kind == DerivativeKind::kPass) return g;
   if (derivative.kind == DerivativeKind::kNone) {
     return broadcast_to(cast(make_scalar(0.0), dtype_of(node)), shape_of(node));
+  }
+  if (derivative.reads == kNothing && is_stretched(node, i)) {
+    // A change of sign: of the sum it is one pass less than of every term.
+    return derivative.value(sum_to(g, shape_of(node->input(i))), Value(), Value(), Value());
   }
   if (create_graph || g->has(kWrapped) || node->has(kWrapped)) {
     const bool binary = node->input_count == 2;
