@@ -7,7 +7,7 @@ import wengert as wg
 
 # Around the blocks (512 elements) and the share of a thread (4,096, from 8 shares on).
 ROWS = [1, 2, 7, 170, 171, 256, 257, 1366, 20_000]
-COLUMNS = [1, 2, 3, 4, 5, 63, 64, 65]
+COLUMNS = [1, 2, 3, 4, 5, 8, 10, 63, 64, 65, 700]
 DTYPES = ["float64", "float32", "int32", "bool"]
 
 
@@ -36,7 +36,7 @@ def test_rows_and_columns_are_stretched(rows, columns):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("columns", [2, 3, 4, 6])
+@pytest.mark.parametrize("columns", [2, 3, 4, 6, 10])
 def test_stretched_operands_are_converted(columns, dtype):
     matrix = numbers((700, columns))
     check_sum(matrix, numbers(columns, dtype))

@@ -17,13 +17,15 @@ struct Vectors {
   }
 
   // Numbers beside points: each as often as a point has coordinates.
-  WENGERT_CLONES static void repeated(const T* __restrict source, std::int64_t times,
-                                      T* __restrict target, std::int64_t n) {
-    switch (times) {
-      case 2: return repeat<2>(source, target, n);
-      case 3: return repeat<3>(source, target, n);
-      case 4: return repeat<4>(source, target, n);
-      default: return;
+  WENGERT_CLONES static void repeated(const T* __restrict source, std::int64_t step,
+                                      std::int64_t times, T* __restrict target, std::int64_t n) {
+    if (step == 1 && times == 2) return repeat<2>(source, target, n);
+    if (step == 1 && times == 3) return repeat<3>(source, target, n);
+    if (step == 1 && times == 4) return repeat<4>(source, target, n);
+    for (std::int64_t i = 0; i < n; ++i, target += times) {
+      for (std::int64_t k = 0; k < times; k += kOvershoot) {
+        for (std::int64_t j = 0; j < kOvershoot; ++j) target[k + j] = source[i * step];
+      }
     }
   }
 
@@ -41,10 +43,7 @@ void read_row(const From* source, std::int64_t stride, To* target, std::int64_t 
   // With the stride known it is done by vectors.
   if constexpr (std::is_same_v<From, To> && std::is_floating_point_v<To>) {
     if (stride == 2) return Vectors<To>::every_second(source, target, n);
-  }
-  if (stride == 0) {
-    std::fill_n(target, n, static_cast<To>(*source));
-    return;
+    if (stride == 0) return Vectors<To>::repeated(source, 0, n, target, 1);
   }
   for (std::int64_t i = 0; i < n; ++i) target[i] = static_cast<To>(source[i * stride]);
 }
@@ -54,26 +53,24 @@ void read_rows(const void* from, const RowLayout& rows, std::int64_t column, voi
                std::int64_t n) {
   const auto* source = static_cast<const From*>(from);
   auto* target = static_cast<To*>(to);
-  [[maybe_unused]] const bool repeats =
-      rows.stride == 0 && rows.step == 1 && rows.extent >= 2 && rows.extent <= 4;
-  while (n > 0) {
-    if constexpr (std::is_same_v<From, To> && std::is_floating_point_v<To>) {
-      if (repeats && column == 0 && n >= rows.extent) {
-        const std::int64_t whole = n / rows.extent;
-        Vectors<To>::repeated(source, rows.extent, target, whole);
-        source += whole;
-        target += whole * rows.extent;
-        n -= whole * rows.extent;
-        continue;
-      }
-    }
-    const std::int64_t run = std::min(n, rows.extent - column);
-    read_row(source + column * rows.stride, rows.stride, target, run);
+  const auto read_part = [&](std::int64_t length) {
+    read_row(source + column * rows.stride, rows.stride, target, length);
     source += rows.step;
-    target += run;
-    n -= run;
+    target += length;
+    n -= length;
     column = 0;
+  };
+  if constexpr (std::is_same_v<From, To> && std::is_floating_point_v<To>) {
+    if (rows.stride == 0 && n > 0) {
+      if (column > 0) read_part(std::min(n, rows.extent - column));
+      const std::int64_t whole = n / rows.extent;
+      Vectors<To>::repeated(source, rows.step, rows.extent, target, whole);
+      source += whole * rows.step;
+      target += whole * rows.extent;
+      n -= whole * rows.extent;
+    }
   }
+  while (n > 0) read_part(std::min(n, rows.extent - column));
 }
 
 }  // namespace

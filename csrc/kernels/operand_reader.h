@@ -21,7 +21,9 @@ struct RowLayout {
   std::int64_t stride;  // from element to element
 };
 
-// Reads n elements on from `column` of the row that begins at `from`, into contiguous memory.
+// Reads n elements on from `column` of the row that begins at `from`, into contiguous memory, which
+// has room for kOvershoot - 1 more: what is repeated is written by whole vectors.
+inline constexpr std::int64_t kOvershoot = 8;
 using ReadRows = void (*)(const void* from, const RowLayout& rows, std::int64_t column, void* to,
                           std::int64_t n);
 ReadRows row_reader(DType from, DType to);
@@ -108,6 +110,7 @@ class Reader {
   bool repeats_ = false;
   RowLayout rows_{1, 0, 0};
   ReadRows read_rows_;
+  static_assert(kLongRow >= kOvershoot);
   alignas(64) char buffer_[(kBlock + kLongRow) * 8];
 };
 
