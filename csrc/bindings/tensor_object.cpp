@@ -92,8 +92,12 @@ Value exchange_node(TensorObject* self, Value value) {
 void deallocate(PyObject* object) {
   auto* self = reinterpret_cast<TensorObject*>(object);
   Node* node = self->node;
-  if (!WENGERT_POOLED_HANDLES || Py_TYPE(object) != tensor_type || self->tracked ||
-      self->weakrefs || self->view || node->extra) [[unlikely]] {
+  // One branch for all that is rare.
+  const auto rare = reinterpret_cast<std::uintptr_t>(self->weakrefs) |
+                    reinterpret_cast<std::uintptr_t>(self->view) |
+                    reinterpret_cast<std::uintptr_t>(node->extra) |
+                    static_cast<std::uintptr_t>(self->tracked);
+  if (!WENGERT_POOLED_HANDLES || Py_TYPE(object) != tensor_type || rare != 0) [[unlikely]] {
     return deallocate_unusual(object);
   }
   give_back_handle(object);

@@ -132,11 +132,16 @@ void destroy(Node* node) {
   if (!node->of_scalars || node->extra) return drain_from(node);
   Node* first = node->first_input();
   Node* second = node->second_input();
-  if ((first && first->references == 1) || (second && second->references == 1) || first == second) {
+  // Counted down first and asked then: that is one look at each count.
+  if (first && --first->references == 0) {
+    ++first->references;
     return drain_from(node);
   }
-  if (first) --first->references;
-  if (second) --second->references;
+  if (second && --second->references == 0) {
+    ++second->references;
+    if (first) ++first->references;
+    return drain_from(node);
+  }
   detail::scalar_nodes.give_back(node);
 }
 
