@@ -55,3 +55,15 @@ def test_decorated_generator_leaves_its_consumer_alone():
     for inside in values():
         assert inside == (False, True)
         assert state() == (True, False)
+
+
+def test_what_it_makes_may_be_recorded_and_written_to_later():
+    with wg.inference_mode():
+        y = wg.tensor([1.0, 2.0]) * 3
+    assert not y.is_inference()
+    w = wg.tensor([1.0, 1.0], requires_grad=True)
+    (w * y).sum().backward()
+    assert w.grad.tolist() == [3, 6]
+    y.add_(1)
+    assert y.tolist() == [4, 7]
+    assert y.requires_grad_().requires_grad

@@ -114,6 +114,12 @@ def _to(self: Tensor, dtype: Any) -> Tensor:
     return self.astype(dtype)
 
 
+def _is_inference(self: Tensor) -> bool:
+    """Whether `inference_mode` has marked the tensor: it marks none, so this is False."""
+    del self
+    return False
+
+
 def _type_as(self: Tensor, other: Tensor) -> Tensor:
     """Converted to the dtype of another tensor."""
     return self.astype(other.dtype)
@@ -214,6 +220,7 @@ _METHODS: dict[str, Any] = {
     "register_post_accumulate_grad_hook": _register_post_accumulate_grad_hook,
     "to": _to,
     "type_as": _type_as,
+    "is_inference": _is_inference,
     "float": _conversion(_core.float32),
     "double": _conversion(_core.float64),
     "int": _conversion(_core.int32),
