@@ -180,7 +180,13 @@ def test_elements_made_without_grad(element):
         y.add_(1)
     x.mul_(2)
     assert y.item() == 4
-    assert not y.requires_grad
+    with pytest.raises(
+        RuntimeError, match=r"A view was created in no_grad mode and its base .* \(\)"
+    ):
+        (y * a).sum().backward()
+    with wg.no_grad():
+        y.add_(1)
+    assert x.detach()[1].item() == y.item() == 5
 
 
 @every_way

@@ -309,3 +309,34 @@ def test_a_mode_can_be_pickled(mode):
     assert type(again) is type(mode)
     with again:
         assert wg.is_grad_enabled() == (type(mode) is not wg.no_grad)
+
+
+@pytest.mark.parametrize(
+    ("data", "view"),
+    [
+        ([1.0, 2.0, 3.0], lambda x: x[1:]),
+        ([1.0, 2.0, 3.0], lambda x: x[1]),
+        ([[1.0, 2.0]], lambda x: x.T),
+        (2.0, lambda x: x.view(())),
+        (2.0, lambda x: x.reshape(1)),
+    ],
+)
+def test_views_of_no_grad_whose_owner_changed_by_a_recorded_operation_are_refused(data, view):
+    a = wg.tensor(data, requires_grad=True)
+    x = a * 1
+    with wg.no_grad():
+        y, z = view(x), view(x)
+    before = (y * 2).sum()
+    assert not before.requires_grad
+    x.mul_(3)
+    assert y.tolist() == z.tolist() == view(x).tolist()
+    assert y.requires_grad
+    text = "A view was created in no_grad mode and its base or another view of its base has been"
+    with pytest.raises(RuntimeError, match=text):
+        (y * 2).sum().backward()
+    assert a.grad is None
+    x.sum().backward()
+    assert a.grad.tolist() == wg.full_like(a.detach(), 3.0).tolist()
+    with wg.no_grad():
+        z.zero_()
+    assert view(x).sum().item() == 0

@@ -144,7 +144,7 @@ def viewed_under_no_grad(T):
         y = x.view(())
         y.add_(1)
     x.mul_(2)
-    return x, y
+    return x, y, y.requires_grad
 
 
 PROGRAMS = programs_in(globals())

@@ -228,13 +228,30 @@ Array element_of(const ViewOf& view) {
   return with_layout(view.base_node.array(), Dims{}, Dims{}, view.offset);
 }
 
-// Of a view whose owner has changed: recorded as it was made, whatever the mode is now. The one
-// number of a 0-d owner may be elsewhere now.
+// The memory of a view after its owner has changed: the one number of a 0-d owner may be elsewhere.
+Array memory_now(const ViewOf& view, const Array& array) {
+  if (!array.storage || !array.storage->shared_version) return array;
+  return with_layout(view.base_node.array(), array.shape, array.strides);
+}
+
+// Of a view whose owner has changed: recorded as it was made, whatever the mode is now.
 Value made_anew(const ViewOf& view, const Array& array) {
   const GradMode mode(!view.made_without_grad);
-  if (!array.storage || !array.storage->shared_version) return strided_view(view.base_node, array);
-  return strided_view(view.base_node,
-                      with_layout(view.base_node.array(), array.shape, array.strides));
+  return strided_view(view.base_node, memory_now(view, array));
+}
+
+// Of one that was made without grad, and whose owner was changed by a recorded operation: what uses
+// it would lack a part of its derivative.
+Value refused_anew(const ViewOf& view, const Array& array) {
+  const Value plain = make_array(memory_now(view, array));
+  if (!view.base_node.requires_grad()) return plain;
+  const GradMode recording(true);
+  return refusing(plain, Inputs(&view.base_node, 1),
+                  "A view was created in no_grad mode and its base or another view of its base has "
+                  "been modified inplace with grad mode enabled: a view of shape " +
+                      array.shape.to_string() +
+                      ". Move both the view and the inplace operation into the no_grad block, or "
+                      "both out of it");
 }
 
 void become_view(TensorObject* tensor) {
@@ -258,6 +275,9 @@ void refresh_element(TensorObject* tensor) {
     exchange_node(tensor, changed_output(Value(node)));
   } else if (node->has(kWrapped) || (!is_same && !view.made_without_grad && !view.of_function)) {
     become_view(tensor);
+  } else if (!is_same && view.made_without_grad && !node->requires_grad()) {
+    exchange_node(tensor, refused_anew(view, element_of(view)));
+    view.is_element = tensor->node->is_inline();
   } else {
     node->value = now;
   }
@@ -306,8 +326,10 @@ void refresh_view(TensorObject* tensor) {
   view.base_node = value_of(view.base);
   if (view.of_function) {
     exchange_node(tensor, changed_output(Value(tensor->node)));
-  } else if (!view.made_without_grad) {
+  } else if (!view.made_without_grad || tensor->node->has(kWrapped)) {
     exchange_node(tensor, made_anew(view, Value(tensor->node).array()));
+  } else if (!tensor->node->requires_grad()) {
+    exchange_node(tensor, refused_anew(view, Value(tensor->node).array()));
   }
 }
 
