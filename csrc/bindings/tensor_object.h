@@ -129,7 +129,9 @@ void forget_view(TensorObject* tensor);
 PyObject* wrap_with_identity(const Value& value);
 void keep_identity(PyObject* tensor);
 void track(PyObject* tensor);
-// Makes the handle stand for another node.
+// Makes the handle stand for another node, and returns the one before.
+Value exchange_node(TensorObject* tensor, Value value);
+// The same where that may be the gradient of a tensor.
 void rebind(PyObject* tensor, Value value);
 
 // Whether Note [Scalar fast path] holds for a value, provided that no errors are to be raised.
