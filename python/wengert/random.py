@@ -11,6 +11,7 @@ True
 from __future__ import annotations
 
 import operator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,10 @@ __all__ = [
     "set_rng_state",
 ]
 
-_generator = np.random.default_rng()
+
+@cache
+def _generator() -> np.random.Generator:
+    return np.random.default_rng()  # importing numpy.random takes long
 
 
 def manual_seed(seed: int) -> np.random.Generator:
@@ -47,18 +51,18 @@ def manual_seed(seed: int) -> np.random.Generator:
         The generator that all functions here use.
     """
     number = operator.index(seed)
-    _generator.bit_generator.state = np.random.PCG64(number % 2**64).state
-    return _generator
+    _generator().bit_generator.state = np.random.PCG64(number % 2**64).state
+    return _generator()
 
 
 def get_rng_state() -> Any:
     """The state of the generator, for `set_rng_state`."""
-    return _generator.bit_generator.state
+    return _generator().bit_generator.state
 
 
 def set_rng_state(new_state: Any) -> None:
     """Go on from a state that `get_rng_state` returned."""
-    _generator.bit_generator.state = new_state
+    _generator().bit_generator.state = new_state
 
 
 def _made(numbers: Any, dtype: Any, requires_grad: bool) -> Tensor:
@@ -70,12 +74,12 @@ def _made(numbers: Any, dtype: Any, requires_grad: bool) -> Tensor:
 
 def rand(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Numbers spread evenly over [0, 1), of a shape given as integers or as one tuple."""
-    return _made(_generator.random(_shape(size)), dtype, requires_grad)
+    return _made(_generator().random(_shape(size)), dtype, requires_grad)
 
 
 def randn(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Numbers of the normal distribution, of a shape given as integers or as one tuple."""
-    return _made(_generator.standard_normal(_shape(size)), dtype, requires_grad)
+    return _made(_generator().standard_normal(_shape(size)), dtype, requires_grad)
 
 
 def rand_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -110,12 +114,12 @@ def randint(low: int, high: Any, size: Any = None, dtype: Any = np.int64) -> Ten
         low, high, size = 0, low, high
     if low >= high:
         raise ValueError(f"randint: expected low < high, got {low} and {high}")
-    return _finish(_generator.integers(low, high, size).astype(_numpy_dtype(dtype)), False)
+    return _finish(_generator().integers(low, high, size).astype(_numpy_dtype(dtype)), False)
 
 
 def randperm(n: int) -> Tensor:
     """The integers from 0 to n - 1 in random order."""
-    return _finish(_generator.permutation(operator.index(n)).astype(np.int64), False)
+    return _finish(_generator().permutation(operator.index(n)).astype(np.int64), False)
 
 
 def _written(self: Tensor, numbers: Any) -> Tensor:
@@ -127,12 +131,12 @@ def _written(self: Tensor, numbers: Any) -> Tensor:
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Writes numbers of a normal distribution, in place."""
-    return _written(self, _generator.normal(mean, std, self.shape))
+    return _written(self, _generator().normal(mean, std, self.shape))
 
 
 def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
     """Writes numbers spread evenly over [low, high), in place."""
-    return _written(self, _generator.uniform(low, high, self.shape))
+    return _written(self, _generator().uniform(low, high, self.shape))
 
 
 for _method in (normal_, uniform_):
