@@ -38,14 +38,15 @@ class Reader {
         same_dtype_(input.dtype == compute),
         direct_(input.contiguous && same_dtype_),
         read_rows_(row_reader(input.dtype, compute)) {
+    const std::int64_t most = std::min(kBlock, shape.product());  // that is asked for at once
     if (input.constant) {
-      read_rows_(input.data, {kBlock, 0, 0}, 0, buffer_, kBlock);
+      read_rows_(input.data, {most, 0, 0}, 0, buffer_, most);
     } else if (!input.contiguous) {
       const int last = shape.size() - 1;
       rows_ = {shape[last], last > 0 ? input.strides[last - 1] : 0, input.strides[last]};
       // A short row, the same for all: written out so often that a block can begin anywhere in it.
       repeats_ = last == 1 && rows_.step == 0 && rows_.extent < kLongRow;
-      if (repeats_) read_rows_(input.data, rows_, 0, buffer_, kBlock + rows_.extent);
+      if (repeats_) read_rows_(input.data, rows_, 0, buffer_, most + rows_.extent);
     }
   }
 
@@ -67,7 +68,7 @@ class Reader {
   bool in_rows() const {
     return direct_ || input_.constant || (same_dtype_ && input_.strides.back() == 1);
   }
-  // The elements from `begin` on, as many as are left of its row (of a constant, kBlock).
+  // The elements from `begin` on, as many as are left of its row (of a constant, a block).
   const void* read_row(std::int64_t begin) const {
     if (input_.constant) return buffer_;
     const std::int64_t at = direct_ ? begin : offset_of(begin);
