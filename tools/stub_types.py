@@ -131,7 +131,10 @@ SIGNATURES = {
     "save_for_forward": "(self, *tensors: Tensor | None) -> None",
     "set_function_base": "(base: type) -> None",
     "set_materialize_grads": "(self, value: bool, /) -> None",
-    "tensor": "(data: Any, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor",
+    "tensor": (
+        "(data: Any, dtype: DTypeLike | None = None, requires_grad: bool = False, "
+        "device: Any = None) -> Tensor"
+    ),
     "unpack": "(self) -> Tensor",
     "tolist": "(self) -> Any",
     "topological_order": "(outputs: Sequence[Node]) -> list[Node]",
@@ -215,6 +218,7 @@ WRITABLE = {"_enabled", "data", "grad", "needs_input_grad", "requires_grad"}
 ATTRIBUTES = {
     "_edge": TENSOR,
     "_enabled": "bool",
+    "device": "Any",
     "has_value": "bool",
     "input_nodes": "list[Node]",
     "metadata": "dict[Any, Any]",

@@ -72,17 +72,25 @@ bool multiply_with_numpy(const Array& a, const Array& b, const Array& out) {
   return true;
 }
 
+// Scripts name a device; there is one.
+void require_cpu(py::handle device) {
+  if (device.is_none()) return;
+  const auto name = py::str(device).cast<std::string>();
+  if (name == "cpu" || name == "cpu:0") return;
+  throw std::runtime_error("device: expected 'cpu', the only one there is, got '" + name + "'");
+}
+
 // Where argument `name` of tensor() goes; null for another name.
 PyObject** place_of(PyObject* name, PyObject** places) {
-  const char* const names[] = {"data", "dtype", "requires_grad"};
-  for (int i = 0; i < 3; ++i) {
+  const char* const names[] = {"data", "dtype", "requires_grad", "device"};
+  for (int i = 0; i < 4; ++i) {
     if (PyUnicode_CompareWithASCIIString(name, names[i]) == 0) return &places[i];
   }
   return nullptr;
 }
 
 Value tensor_from_stack(PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
-  PyObject* places[3] = {nullptr, nullptr, nullptr};
+  PyObject* places[4] = {};
   const Py_ssize_t named = keywords ? PyTuple_GET_SIZE(keywords) : 0;
   if (count > 3)
     throw TypeError("tensor() takes at most 3 arguments, got " + std::to_string(count + named));
@@ -97,6 +105,7 @@ Value tensor_from_stack(PyObject* const* args, Py_ssize_t count, PyObject* keywo
     }
     *place = args[count + i];
   }
+  if (places[3]) require_cpu(places[3]);
   if (!places[0]) throw TypeError("tensor() missing required argument 'data'");
   return new_tensor_value(places[0], places[1] ? places[1] : Py_None,
                           places[2] ? places[2] : Py_False);
@@ -112,7 +121,7 @@ PyObject* make_tensor(PyObject*, PyObject* const* args, Py_ssize_t count, PyObje
 }
 
 const char kTensorDoc[] =
-    "tensor(data, dtype=None, requires_grad=False)\n--\n\n"
+    "tensor(data, dtype=None, requires_grad=False, device=None)\n--\n\n"
     "A new tensor with a copy of `data`: a number, nested lists of numbers, or an array.\n\n"
     "Numbers with a fraction become float64, integers int64; arrays keep their dtype.\n\n"
     ">>> import wengert as wg\n"
@@ -143,6 +152,7 @@ void add_state(py::module_& module) {
       },
       py::arg("mask"), py::arg("modes"),
       "Switches the modes of `mask` as `modes` says, and returns what they were.");
+  module.def("require_cpu", require_cpu, py::arg("device"), "Refuses any other device.");
   module.def("modes", [] { return static_cast<int>(thread_state.modes); });
   module.def("set_num_threads", set_num_threads, py::arg("count"));
   module.def("num_threads", num_threads);

@@ -46,6 +46,7 @@ from wengert.creation import (
     zeros,
     zeros_like,
 )
+from wengert.devices import device
 from wengert.functional import (
     grad,
     hessian,
@@ -104,6 +105,7 @@ __all__ = [
     "checkpoint",
     "chunk",
     "clone",
+    "device",
     "e",
     "empty",
     "empty_like",
@@ -169,3 +171,7 @@ __all__ = [
     "zeros_like",
 ]
 __all__ += _core.__all__
+
+# PyTorch's other names of dtypes; not exported by `*`, as two of them are Python's own.
+float, double = _core.float32, _core.float64
+int, long = _core.int32, _core.int64

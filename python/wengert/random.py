@@ -65,36 +65,40 @@ def set_rng_state(new_state: Any) -> None:
     _generator().bit_generator.state = new_state
 
 
-def _made(numbers: Any, dtype: Any, requires_grad: bool) -> Tensor:
+def _made(numbers: Any, dtype: Any, requires_grad: bool, device: Any) -> Tensor:
     kind = np.dtype(_numpy_dtype(dtype) or np.float64)
     if kind not in (np.float32, np.float64):
         raise TypeError(f"random numbers: expected dtype float64 or float32, got {kind}")
-    return _finish(np.asarray(numbers).astype(kind, copy=False), requires_grad)
+    return _finish(np.asarray(numbers).astype(kind, copy=False), requires_grad, device)
 
 
-def rand(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def rand(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """Numbers spread evenly over [0, 1), of a shape given as integers or as one tuple."""
-    return _made(_generator().random(_shape(size)), dtype, requires_grad)
+    return _made(_generator().random(_shape(size)), dtype, requires_grad, device)
 
 
-def randn(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def randn(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """Numbers of the normal distribution, of a shape given as integers or as one tuple."""
-    return _made(_generator().standard_normal(_shape(size)), dtype, requires_grad)
+    return _made(_generator().standard_normal(_shape(size)), dtype, requires_grad, device)
 
 
-def rand_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def rand_like(x: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """Numbers spread evenly over [0, 1), with the shape and dtype of another tensor."""
     shape, kind = _like(x, dtype)
-    return rand(shape, dtype=kind, requires_grad=requires_grad)
+    return rand(shape, dtype=kind, requires_grad=requires_grad, device=device)
 
 
-def randn_like(x: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def randn_like(
+    x: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None
+) -> Tensor:
     """Numbers of the normal distribution, with the shape and dtype of another tensor."""
     shape, kind = _like(x, dtype)
-    return randn(shape, dtype=kind, requires_grad=requires_grad)
+    return randn(shape, dtype=kind, requires_grad=requires_grad, device=device)
 
 
-def randint(low: int, high: Any, size: Any = None, dtype: Any = np.int64) -> Tensor:
+def randint(
+    low: int, high: Any, size: Any = None, dtype: Any = np.int64, device: Any = None
+) -> Tensor:
     """Integers from low (0 if only one bound is given) up to but without high.
 
     Parameters
@@ -114,12 +118,14 @@ def randint(low: int, high: Any, size: Any = None, dtype: Any = np.int64) -> Ten
         low, high, size = 0, low, high
     if low >= high:
         raise ValueError(f"randint: expected low < high, got {low} and {high}")
-    return _finish(_generator().integers(low, high, size).astype(_numpy_dtype(dtype)), False)
+    return _finish(
+        _generator().integers(low, high, size).astype(_numpy_dtype(dtype)), False, device
+    )
 
 
-def randperm(n: int) -> Tensor:
+def randperm(n: int, device: Any = None) -> Tensor:
     """The integers from 0 to n - 1 in random order."""
-    return _finish(_generator().permutation(operator.index(n)).astype(np.int64), False)
+    return _finish(_generator().permutation(operator.index(n)).astype(np.int64), False, device)
 
 
 def _written(self: Tensor, numbers: Any) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 from wengert import _core, autograd, interop
 from wengert._core import Tensor
 from wengert.autograd import _hook_order
+from wengert.devices import device, require_cpu
 from wengert.grad_mode import no_grad
 
 
@@ -109,9 +110,32 @@ def _array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndar
     return array.copy() if copy else array
 
 
-def _to(self: Tensor, dtype: Any) -> Tensor:
-    """Converted to another dtype; itself if it has that dtype."""
-    return self.astype(dtype)
+def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """Converted to a dtype, or to that of a tensor; itself if it has that dtype.
+
+    A device may be named, too, in PyTorch's ways (`x.to("cpu")`, `x.to("cpu", dtype)`): there is
+    only one.
+
+    >>> import wengert as wg
+    >>> wg.tensor([1, 2]).to("cpu", wg.float32)
+    tensor([1., 2.], dtype=wengert.float32)
+    """
+    dtype = kwargs.pop("dtype", None)
+    for given in (*args, kwargs.pop("device", None), kwargs.pop("other", None)):
+        if isinstance(given, Tensor):
+            dtype = given.dtype
+        elif isinstance(given, device) or str(given).startswith(_DEVICES):
+            require_cpu(given)
+        elif given is not None:
+            dtype = given
+    if kwargs:
+        raise TypeError(f"to: unexpected keyword {next(iter(kwargs))!r}; expected dtype or device")
+    return self if dtype is None else self.astype(dtype)
+
+
+def _cpu(self: Tensor) -> Tensor:
+    """The tensor itself: there is no other device."""
+    return self
 
 
 def _is_inference(self: Tensor) -> bool:
@@ -213,12 +237,17 @@ def _copy(self: Tensor) -> Tensor:
     return copied
 
 
+_CPU = device()
+_DEVICES = ("cpu", "cuda", "mps", "xpu", "meta")
+
 _METHODS: dict[str, Any] = {
     "backward": _backward,
     "zero_grad": _zero_grad,
     "register_hook": _register_hook,
     "register_post_accumulate_grad_hook": _register_post_accumulate_grad_hook,
     "to": _to,
+    "cpu": _cpu,
+    "device": property(lambda _: _CPU, doc="Where the elements lie: the processor."),
     "type_as": _type_as,
     "is_inference": _is_inference,
     "float": _conversion(_core.float32),
