@@ -112,8 +112,8 @@ ARGUMENTS = {
     "no data": (wg.tensor, "missing required argument 'data'|takes at least 1|required"),
     "too many": (lambda: wg.tensor(1, None, False, 3), "at most 3"),
     "unknown keyword": (
-        lambda: wg.tensor(1.0, device="cpu"),
-        "'device' is an invalid keyword|unexpected",
+        lambda: wg.tensor(1.0, pin_memory=True),
+        "'pin_memory' is an invalid keyword|unexpected",
     ),
     "dtype": (
         lambda: wg.tensor(1.0, dtype="float16"),

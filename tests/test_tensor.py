@@ -283,8 +283,8 @@ def test_what_is_no_data(data, error, message, no_leak):
 def test_wrong_arguments():
     with pytest.raises(TypeError, match="data"):
         wg.tensor()
-    with pytest.raises(TypeError, match="'device'"):
-        wg.tensor(1.0, device="cpu")
+    with pytest.raises(TypeError, match="'pin_memory'"):
+        wg.tensor(1.0, pin_memory=True)
 
 
 # ---- back to Python -----------------------------------------------------------------------------
