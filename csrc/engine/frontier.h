@@ -25,13 +25,18 @@ class Frontier {
       : scratch_(scratch),
         only_needed_(only_needed),
         ready_(std::move(spare_lists.ready)),
-        held_(std::move(spare_lists.held)) {
+        held_(std::move(spare_lists.held)),
+        held_leaves_(std::move(spare_lists.held_leaves)) {
     ready_.clear();
     held_.clear();
+    held_leaves_.clear();
   }
   ~Frontier() {
     if (ready_.capacity() <= kSpareCapacity) spare_lists.ready = std::move(ready_);
     if (held_.capacity() <= kSpareCapacity) spare_lists.held = std::move(held_);
+    if (held_leaves_.capacity() <= kSpareCapacity) {
+      spare_lists.held_leaves = std::move(held_leaves_);
+    }
   }
   Frontier(const Frontier&) = delete;
   Frontier& operator=(const Frontier&) = delete;
@@ -70,7 +75,8 @@ class Frontier {
     if (node->references == 1) return true;
     if (++uses == node->references) {
       uses = 0;
-      if (held_.back() == node) held_.pop_back();  // or it would list the whole graph in the end
+      // Or the list would be one of the whole graph in the end.
+      if (std::vector<Node*>& list = list_of(node); list.back() == node) list.pop_back();
       return true;
     }
     if (uses == 1) hold_back(node);
@@ -78,12 +84,13 @@ class Frontier {
   }
 
   bool is_counted() const { return counted_; }
-  bool has_ready() const { return !ready_.empty(); }
+  bool has_ready() const { return !ready_.empty() || (only_leaves_ && !held_leaves_.empty()); }
   // A leaf is waiting whose hooks should not wait for the whole pass.
   bool is_in_haste() const { return in_haste_; }
   void push(Node* node) { ready_.push_back(node); }
+  // Null if there is none.
   Node* pop() {
-    if (ready_.empty()) return nullptr;
+    if (ready_.empty()) return only_leaves_ ? pop_leaf() : nullptr;
     Node* node = ready_.back();
     ready_.pop_back();
     return node;
@@ -110,15 +117,21 @@ class Frontier {
     if (counted_) return false;
     counted_ = true;
     in_haste_ = false;
-    std::erase_if(held_, [&](Node* node) { return scratch_.uses(node) == 0; });
-    for (Node* node : held_) scratch_.uses(node) = 1;  // for having arrived
+    forget_gone(held_);
+    if (ready_.empty() && waiting_.empty() && held_.empty() && !current) {
+      only_leaves_ = true;  // nothing is left that could use them
+      return !held_leaves_.empty();
+    }
+    forget_gone(held_leaves_);
     const std::size_t count = ready_.size();
     for (std::size_t i = 0; i < count; ++i) count_below(ready_[i]);
     for (Node* node : waiting_) count_below(node);
     for (Node* node : held_) count_below(node);
     if (current) count_below(current);
-    for (Node* node : held_) reach(node);
-    held_.clear();
+    for (std::vector<Node*>* list : {&held_, &held_leaves_}) {
+      for (Node* node : *list) reach(node);
+      list->clear();
+    }
     return true;
   }
 
@@ -138,10 +151,28 @@ class Frontier {
   // A node with hooks is counted in any case, so that it can be told whether the pass awaits it.
   static bool is_single(const Node* node) { return node->references == 1 && !node->has(kHooked); }
 
+  std::vector<Node*>& list_of(const Node* node) { return node->is_leaf() ? held_leaves_ : held_; }
+
   // Its gradient gathers meanwhile.
   void hold_back(Node* node) {
-    held_.push_back(node);
+    list_of(node).push_back(node);
     if (node->has(kHooked) && node->is_leaf()) in_haste_ = true;
+  }
+
+  // Of nodes that were held back, those that went on since are forgotten; the others count as used
+  // once, for having arrived.
+  void forget_gone(std::vector<Node*>& held) {
+    std::erase_if(held, [&](Node* node) { return scratch_.uses(node) == 0; });
+    for (Node* node : held) scratch_.uses(node) = 1;
+  }
+
+  Node* pop_leaf() {
+    while (!held_leaves_.empty()) {
+      Node* leaf = held_leaves_.back();
+      held_leaves_.pop_back();
+      if (std::exchange(scratch_.uses(leaf), 0) != 0) return leaf;  // else it went on before
+    }
+    return nullptr;
   }
 
   void count_below(Node* start) {
@@ -174,8 +205,12 @@ class Frontier {
   const bool& only_needed_;  // nodes that are marked so
   bool counted_ = false;
   bool in_haste_ = false;
-  std::vector<Node*> ready_;    // a stack
-  std::vector<Node*> held_;     // arrived at, but not as often as it has references; and some more
+  bool only_leaves_ = false;  // are left
+  std::vector<Node*> ready_;  // a stack
+  // Arrived at, but not as often as they have references; and some that went on since. Leaves
+  // apart: there may be as many as nodes, and looking at each once more costs what memory costs.
+  std::vector<Node*> held_;
+  std::vector<Node*> held_leaves_;
   std::vector<Node*> waiting_;  // with hooks; a heap
 };
 

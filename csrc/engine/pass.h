@@ -149,7 +149,7 @@ class Pass : public RunningPass {
     while (frontier_.has_ready()) {
       if (frontier_.is_in_haste()) frontier_.count(nullptr);
       Node* node = frontier_.pop();
-      if (by_numbers_) {
+      if (node && by_numbers_) {
         node = frontier_.is_counted() ? walk_scalars<true>(node, frontier_, keep_, current_)
                                       : walk_scalars<false>(node, frontier_, keep_, current_);
       }

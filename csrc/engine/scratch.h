@@ -101,6 +101,7 @@ class MissingGradients {
 struct SpareLists {
   std::vector<Node*> ready;
   std::vector<Node*> held;
+  std::vector<Node*> held_leaves;
 };
 inline SpareLists spare_lists;
 
