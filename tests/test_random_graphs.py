@@ -224,3 +224,26 @@ def test_a_hook_sees_which_nodes_a_pass_still_comes_to():
     assert len(seen) == 1
     expected = [math.cos(2.0), math.sin(2.0), 1.0]
     assert [g.item() for g in seen[0]] == pytest.approx(expected, rel=1e-15)
+
+
+def leaves_below(node):
+    """The leaves that a graph leads to, asked for only now."""
+    found, stack = {}, [node]
+    while stack:
+        node = stack.pop()
+        if node.name() == "AccumulateGrad":
+            found[id(node.variable)] = node.variable
+        stack += [following for following, _ in node.next_functions if following is not None]
+    return list(found.values())
+
+
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_leaves_that_only_the_graph_holds(shape):
+    held = wg.full(shape, 2.0, requires_grad=True)
+    lost = wg.full(shape, 3.0, requires_grad=True)
+    total = (lost * held + lost) + (held * held + lost * lost)
+    del lost
+    total.backward(wg.ones_like(total), retain_graph=True)  # which keeps the value of the lost one
+    grads = sorted(number(leaf.grad) for leaf in leaves_below(total.grad_fn))
+    assert grads == [7.0, 9.0]  # 3 + 2 * 2 of the one held, 2 + 1 + 2 * 3
+    assert number(held.grad) == 7.0
