@@ -65,10 +65,8 @@ PyObject* alpha_of(const Operation& op, const char* suffix, PyObject* const* arg
   return args[count];
 }
 
-void fill_second(const Operation& op, PyObject* object, PyObject* alpha, Operand* y, Value* keep) {
+void scale_by(const Operation& op, PyObject* alpha, Operand* y, Value* keep) {
   static const Operation& multiply = operation("multiply");
-  fill_operand(op, object, y, keep);
-  if (!alpha) return;
   Operand factor(0.0);
   Value keep_factor;
   fill_operand(op, alpha, &factor, &keep_factor);
@@ -117,23 +115,17 @@ PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_
     Value keep_y;
     fill_operand(op, args[0], &x, &keep_x);
     if (count == 1) return wrap(apply(op, x));
-    fill_second(op, args[1], alpha, &y, &keep_y);
+    fill_operand(op, args[1], &y, &keep_y);
+    if (alpha) scale_by(op, alpha, &y, &keep_y);
     return wrap(apply(op, x, y));
   });
 }
 
 // What needs neither a record nor memory: an optimiser's p.add_(g, alpha=-rate), p.mul_(0.9). False
 // if it has to go the general way, and nothing has happened.
-bool write_directly(const Operation& op, PyObject* self, PyObject* other, PyObject* alpha) {
+bool write_directly(const Operation& op, PyObject* self, const Operand& source, PyObject* alpha) {
   if (reinterpret_cast<TensorObject*>(self)->view) return false;
   const Operand target(node_of(self));
-  Operand source(0.0);
-  if (is_tensor(other))
-    source = Operand(node_of(other));
-  else if (PyFloat_CheckExact(other))
-    source = Operand(PyFloat_AS_DOUBLE(other));
-  else
-    return false;
   if (!alpha) return evaluate_in_place(op, target, source);
   if (!PyFloat_CheckExact(alpha)) return false;
   const double factor = PyFloat_AS_DOUBLE(alpha);
@@ -148,14 +140,15 @@ PyObject* call_in_place(PyObject* callable, PyObject* const* args, std::size_t f
     PyObject* alpha = alpha_of(op, "_", args, PyVectorcall_NARGS(flags), keywords);
     expect_count(self, PyVectorcall_NARGS(flags));
     if (!is_tensor(args[0])) throw TypeError(op.name + "_: expected a tensor to change");
-    if (op.arity == 2 && write_directly(op, args[0], args[1], alpha)) return Py_NewRef(args[0]);
     Value result;
     Operand y(0.0);
     Value keep_y;
     if (op.arity == 1) {
       result = apply(op, Operand(node_of(args[0])));
     } else {
-      fill_second(op, args[1], alpha, &y, &keep_y);
+      fill_operand(op, args[1], &y, &keep_y);
+      if (write_directly(op, args[0], y, alpha)) return Py_NewRef(args[0]);
+      if (alpha) scale_by(op, alpha, &y, &keep_y);
       result = apply(op, Operand(node_of(args[0])), y);
     }
     if (op.kind == OperationKind::kComparison) result = with_graph_of(args[0], std::move(result));

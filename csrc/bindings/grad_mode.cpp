@@ -88,11 +88,12 @@ PyMemberDef members[] = {{"_enabled", T_BOOL, offsetof(GradModeObject, enabled),
                          {nullptr, 0, 0, 0, nullptr}};
 
 PyObject* add_type(py::module_& module, const char* name, newfunc create_one, PyObject* base) {
-  PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(create_one)},
-                         {Py_tp_dealloc, reinterpret_cast<void*>(deallocate)},
-                         {Py_tp_methods, methods},
-                         {Py_tp_members, members},
-                         {0, nullptr}};
+  PyType_Slot slots[] = {
+      {Py_tp_new, reinterpret_cast<void*>(create_one)},
+      {base ? 0 : Py_tp_dealloc, reinterpret_cast<void*>(deallocate)},  // the rest is inherited
+      {Py_tp_methods, methods},
+      {Py_tp_members, members},
+      {0, nullptr}};
   PyType_Spec spec = {name, sizeof(GradModeObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
                       slots};
   PyObject* type = base ? PyType_FromSpecWithBases(&spec, base) : PyType_FromSpec(&spec);

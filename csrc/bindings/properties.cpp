@@ -52,7 +52,7 @@ void set_flag(Node* node, bool requires_grad) {
     require_floating(Value(node), "requires_grad");
     node->set(kRequiresGrad);
   } else {
-    node->clear(kRequiresGrad);
+    stop_requiring_grad(node);
   }
 }
 
@@ -267,7 +267,7 @@ PyObject* detach_in_place(PyObject* self, PyObject*) {
       rebind(self, value->is_inline() && !value->has(kWrapped) ? make_scalar(value->value)
                                                                : detached(value));
     } else {
-      value->clear(kRequiresGrad);
+      stop_requiring_grad(value.get());
     }
     return Py_NewRef(self);
   });

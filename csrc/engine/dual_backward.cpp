@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "engine/graph_walk.h"
 #include "engine/hook_calls.h"
 
 namespace wengert {
@@ -61,13 +62,9 @@ void refuse_observed(const std::vector<Value>& outputs, const std::vector<Value>
   if (!any_observed) return;
   std::unordered_set<const Node*> reached;  // the inputs, and what leads to one
   for (const Value& input : inputs) reached.insert(input.get());
-  const std::vector<Node*> order = topological_order(outputs);
-  for (auto at = order.rbegin(); at != order.rend(); ++at) {
-    const Node* node = *at;
+  for (const Node* node : inputs_first(outputs)) {
     bool leads = reached.contains(node);
-    for (std::uint32_t i = 0; i < node->input_count && !leads && !node->is_leaf(); ++i) {
-      leads = reached.contains(node->input(i));
-    }
+    for_each_input(node, [&](const Node* input) { leads = leads || reached.contains(input); });
     if (!leads) continue;
     reached.insert(node);
     const char* reason = refused(node, nested);

@@ -21,9 +21,8 @@ namespace wengert {
 template <class Scratch>
 class Frontier {
  public:
-  Frontier(Scratch& scratch, const bool& only_needed)
+  explicit Frontier(Scratch& scratch)
       : scratch_(scratch),
-        only_needed_(only_needed),
         ready_(std::move(spare_lists.ready)),
         held_(std::move(spare_lists.held)),
         held_leaves_(std::move(spare_lists.held_leaves)) {
@@ -40,6 +39,9 @@ class Frontier {
   }
   Frontier(const Frontier&) = delete;
   Frontier& operator=(const Frontier&) = delete;
+
+  // From now on only nodes take part that are marked as needed.
+  void leave_out_unneeded() { only_needed_ = true; }
 
   bool takes_part(const Node* node) {
     return node->requires_grad() && (!only_needed_ || scratch_.is_needed(node));
@@ -202,7 +204,7 @@ class Frontier {
   static constexpr std::size_t kSpareCapacity = 4096;
 
   Scratch& scratch_;
-  const bool& only_needed_;  // nodes that are marked so
+  bool only_needed_ = false;
   bool counted_ = false;
   bool in_haste_ = false;
   bool only_leaves_ = false;  // are left

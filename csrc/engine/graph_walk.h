@@ -53,14 +53,15 @@ class Visited {
   std::vector<Node*> marked_;
 };
 
-// Calls `visit` for the nodes from which the outputs were computed (only those that require grad),
-// in no particular order, until it returns false. Nothing may change the graph meanwhile.
-template <class F>
+// Calls `visit` for the nodes from which the outputs were computed (only those that require grad,
+// unless kAll), in no particular order, until it returns false. Nothing may change the graph
+// meanwhile.
+template <bool kAll = false, class F>
 void visit_graph(const std::vector<Value>& outputs, F visit) {
   Visited visited;
   std::vector<Node*> stack;
   const auto enter = [&](Node* node) {
-    if (node->requires_grad() && visited.add(node)) stack.push_back(node);
+    if ((kAll || node->requires_grad()) && visited.add(node)) stack.push_back(node);
   };
   for (const Value& output : outputs) enter(output.get());
   while (!stack.empty()) {

@@ -111,6 +111,13 @@ inline const Dims& shape_of(const Node* node) {
   return node->is_inline() ? scalar_shape : node->as_array()->array.shape;
 }
 
+// How often a leaf that required grad stopped to. A pass under way may have to know.
+inline std::uint64_t frozen_leaves = 0;
+inline void stop_requiring_grad(Node* leaf) {
+  leaf->clear(kRequiresGrad);
+  ++frozen_leaves;
+}
+
 void destroy(Node* node);  // of which the last reference has gone
 
 inline void drop(Node* node) {

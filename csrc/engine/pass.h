@@ -32,7 +32,8 @@ class Pass : public RunningPass {
         watches_((thread_state.modes & kAnomaly) != 0),
         by_numbers_(Scratch::kInNodes && !values_ && !watches_) {}
   ~Pass() override {
-    if (!finished_) abandon();
+    // A leaf that was frozen by a hook may be waiting for users that passed it by.
+    if (!finished_ || frozen_before_ != frozen_leaves) abandon();
     for (const Value& input : request_.inputs) scratch_.forget_marks(input.get());
     for (Node* node : marked_) scratch_.forget_marks(node);
   }
@@ -60,8 +61,8 @@ class Pass : public RunningPass {
  private:
   void mark_inputs() {
     for (const Value& input : request_.inputs) scratch_.capture(input.get());
-    only_needed_ = batched_ || !leads_to_inputs_only();
-    if (!only_needed_) return;
+    if (!batched_ && leads_to_inputs_only()) return;
+    frontier_.leave_out_unneeded();
     marked_ = inputs_first(request_.outputs);
     for (Node* node : marked_) {
       bool needed = scratch_.is_captured(node);
@@ -228,7 +229,7 @@ class Pass : public RunningPass {
 
   void finish_leaf(Node* node, Value grad) {
     const bool wanted = !request_.has_inputs || scratch_.is_captured(node);
-    if (!request_.accumulate || !wanted || !grad) return;
+    if (!request_.accumulate || !wanted || !grad || !node->requires_grad()) return;
     call_all(node, &Hooks::before_rule, grad);
     if (!grad) return;
     const Value received = node->has(kHooked) ? grad : Value();
@@ -363,7 +364,7 @@ class Pass : public RunningPass {
     return grads;
   }
 
-  // After an exception: leaves nothing behind in nodes that were not worked through.
+  // Leaves nothing behind in nodes that were not worked through.
   void abandon() {
     std::vector<Value> gathered;  // let go of when the walk is over, since that may run Python code
     scratch_.clear(request_.outputs, [&](const Node* node, GradSlot& slot) {
@@ -377,8 +378,7 @@ class Pass : public RunningPass {
   BackwardRequest& request_;
   HookedGradients* hooked_ = std::exchange(hooked_gradients, nullptr);
   Scratch scratch_;
-  bool only_needed_ = false;  // nodes that are marked as leading to one of the inputs
-  Frontier<Scratch> frontier_{scratch_, only_needed_};
+  Frontier<Scratch> frontier_{scratch_};
   GradMode mode_;
   bool batched_;  // every gradient may be a batch
   bool values_;   // gradients of inline nodes are gathered as values
@@ -387,6 +387,7 @@ class Pass : public RunningPass {
   bool by_numbers_;  // scalar nodes may go the fast way: see Note [Scalar walk]
   Node* current_ = nullptr;
   bool finished_ = false;
+  std::uint64_t frozen_before_ = frozen_leaves;
   Gradients gradients_;
   std::vector<Node*> marked_;
   std::unordered_map<Node*, Value> results_;

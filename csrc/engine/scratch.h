@@ -31,7 +31,7 @@ struct InNodes {
   // Nothing is in use any more; `empty` is called for each node and its slot.
   template <class F>
   void clear(const std::vector<Value>& outputs, F empty) {
-    visit_graph(outputs, [&](Node* node) {
+    visit_graph<true>(outputs, [&](Node* node) {
       node->uses = 0;
       empty(node, node->grad);
       return true;
@@ -83,13 +83,13 @@ class MissingGradients {
   template <class TakesPart>
   void count(const std::vector<Value>& outputs, TakesPart takes_part) {
     for (const Value& output : outputs) ++uses_[output.get()];
-    for (const Node* node : topological_order(outputs)) {
-      if (node->is_leaf() || !takes_part(node)) continue;
-      for (std::uint32_t i = 0; i < node->input_count; ++i) {
-        const Node* input = node->input(i);
-        if (input && takes_part(input)) ++uses_[input];
-      }
-    }
+    visit_graph(outputs, [&](const Node* node) {
+      if (!takes_part(node)) return true;
+      for_each_input(node, [&](const Node* input) {
+        if (takes_part(input)) ++uses_[input];
+      });
+      return true;
+    });
   }
 
   std::unordered_map<const Node*, std::uint32_t> missed_;

@@ -7,14 +7,12 @@ import numpy as np
 
 from wengert import _core
 from wengert._core import Tensor
-from wengert.devices import require_cpu
 
 _Shape = SupportsIndex | Sequence[SupportsIndex]
 
 
 def _finish(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
-    if device is not None:
-        require_cpu(device)
+    _core.require_cpu(device)
     result = _core.from_numpy(array)
     return result.requires_grad_() if requires_grad else result
 
@@ -134,8 +132,7 @@ def from_numpy(array: Any) -> Tensor:
 
 def asarray(x: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """A tensor of `x`: itself if it is one, sharing memory with a NumPy array if possible."""
-    if device is not None:
-        require_cpu(device)
+    _core.require_cpu(device)
     if isinstance(x, Tensor):
         return x if dtype is None else x.astype(dtype)
     if isinstance(x, np.ndarray) and dtype is None and _is_shareable(x):

@@ -4,7 +4,7 @@ from typing import Any
 
 from wengert import _core
 
-__all__ = ["device", "require_cpu"]
+__all__ = ["device"]
 
 
 class device:  # noqa: N801  (PyTorch's name)
@@ -31,7 +31,7 @@ class device:  # noqa: N801  (PyTorch's name)
     index = None
 
     def __init__(self, type: Any = "cpu") -> None:
-        require_cpu(type)
+        _core.require_cpu(type)
 
     def __repr__(self) -> str:
         return "device(type='cpu')"
@@ -44,8 +44,3 @@ class device:  # noqa: N801  (PyTorch's name)
 
     def __hash__(self) -> int:
         return hash(device)
-
-
-def require_cpu(given: Any) -> None:
-    """Refuse what is neither None nor the processor."""
-    _core.require_cpu(given)

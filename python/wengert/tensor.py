@@ -12,7 +12,7 @@ import numpy as np
 from wengert import _core, autograd, interop
 from wengert._core import Tensor
 from wengert.autograd import _hook_order
-from wengert.devices import device, require_cpu
+from wengert.devices import device
 from wengert.grad_mode import no_grad
 
 
@@ -125,7 +125,7 @@ def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if isinstance(given, Tensor):
             dtype = given.dtype
         elif isinstance(given, device) or str(given).startswith(_DEVICES):
-            require_cpu(given)
+            _core.require_cpu(given)
         elif given is not None:
             dtype = given
     if kwargs:
