@@ -141,16 +141,6 @@ Value listed_source(const Along& along, const Value& source) {
                               source.shape().to_string());
 }
 
-// Elements of the tensor's dtype; a gradient cannot go through one that has none.
-Value writable(const char* name, const Value& x, const Value& value) {
-  if (value.requires_grad() && !is_floating(x.dtype())) {
-    throw TypeError(std::string(name) +
-                    ": a value that requires grad cannot be written to a tensor of dtype " +
-                    name_of(x.dtype()));
-  }
-  return cast(value, x.dtype());
-}
-
 Value scaled(const Value& source, const Argument& alpha) {
   static const Operation& multiply = operation("multiply");
   return alpha.value ? apply(multiply, source, alpha.value) : source;
@@ -224,6 +214,15 @@ Value index_filled(const Arguments& a) {
 }
 
 }  // namespace
+
+Value writable(const char* name, const Value& x, const Value& value) {
+  if (value.requires_grad() && !is_floating(x.dtype())) {
+    throw TypeError(std::string(name) +
+                    ": a value that requires grad cannot be written to a tensor of dtype " +
+                    name_of(x.dtype()));
+  }
+  return cast(value, x.dtype());
+}
 
 void register_along_axis() {
   add_function({.name = "gather",

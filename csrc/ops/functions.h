@@ -68,6 +68,8 @@ Value slice(const Value& x, int axis, std::int64_t start, std::int64_t length);
 Value assigned(const Value& x, const std::vector<IndexItem>& items, const Value& value);
 // The same after `part`, whose array is a view of base's, was written through that view.
 Value overwritten(const Value& base, const Value& part, const Array& view);
+// `value` in the dtype of x, to be written to it; refused if a gradient would be lost on the way.
+Value writable(const char* name, const Value& x, const Value& value);
 // x with the elements of `part` at `places` of the flattened tensor; of several at one place the
 // last one stays. Has the shape and dtype of x; part has the shape of places.
 Value replaced(const Value& x, const Array& places, const Value& part);

@@ -140,13 +140,7 @@ Value masked_fill(const Arguments& a) {
         "masked_fill: expected a number or a 0-d tensor, got a value of shape " +
         value.shape().to_string() + "; where() takes one for each element");
   }
-  if (value.requires_grad() && !is_floating(x.dtype())) {
-    throw TypeError(
-        std::string(
-            "masked_fill: a value that requires grad cannot be written to a tensor of dtype ") +
-        name_of(x.dtype()));
-  }
-  return where(mask, cast(value, x.dtype()), x);
+  return where(mask, writable("masked_fill", x, value), x);
 }
 
 }  // namespace
