@@ -12,6 +12,7 @@
 #include "engine/batch.h"
 #include "engine/broadcast.h"
 #include "engine/frontier.h"
+#include "engine/fused_region.h"
 #include "engine/hook_calls.h"
 #include "engine/packed.h"
 #include "engine/saved.h"
@@ -30,7 +31,8 @@ class Pass : public RunningPass {
         values_(request.create_graph || batched_),
         keep_(request.retain_graph || values_),
         watches_((thread_state.modes & kAnomaly) != 0),
-        by_numbers_(Scratch::kInNodes && !values_ && !watches_) {}
+        by_numbers_(Scratch::kInNodes && !values_ && !watches_),
+        fuses_(!values_ && (thread_state.modes & (kRaiseAny | kAnomaly)) == 0) {}
   ~Pass() override {
     // A leaf that was frozen by a hook may be waiting for users that passed it by.
     if (!finished_ || frozen_before_ != frozen_leaves) abandon();
@@ -160,9 +162,19 @@ class Pass : public RunningPass {
 
   void process(Node* node) {
     if (node->has(kHooked) && !node->is_leaf()) return frontier_.wait(node);
+    if (fuses_ && FusedRegion<Scratch>::may_begin_at(node) && process_region(node)) return;
     current_ = node;
     step(node);
     current_ = nullptr;
+  }
+
+  // All of the region that begins at a node; false if there is none.
+  bool process_region(Node* root) {
+    FusedRegion<Scratch> region(scratch_, frontier_, root);
+    if (!region.grow(root)) return false;
+    region.run(take_slot(root), keep_,
+               [&](Node* node, Value grad) { deliver(node, std::move(grad)); });
+    return true;
   }
 
   // See Note [Order of hooks]. False if no node waits.
@@ -385,6 +397,7 @@ class Pass : public RunningPass {
   bool keep_;
   bool watches_;     // anomaly detection is on
   bool by_numbers_;  // scalar nodes may go the fast way: see Note [Scalar walk]
+  bool fuses_;       // large arrays may go the fast way: see Note [Fused regions]
   Node* current_ = nullptr;
   bool finished_ = false;
   std::uint64_t frozen_before_ = frozen_leaves;

@@ -2,19 +2,13 @@
 
 #include <array>
 
+#include "kernels/chunks.h"
 #include "kernels/clones.h"
 #include "kernels/copy.h"
 #include "kernels/operand_reader.h"
-#include "kernels/parallel.h"
 
 namespace wengert {
 namespace {
-
-// Threads get whole chunks, so that which elements end up in the remainder of a vector loop does
-// not depend on how many threads there are.
-constexpr std::int64_t kChunk = 4096;
-// Below this many chunks starting another thread costs more than it saves.
-constexpr std::int64_t kGrain = 8;
 
 // Rows that are long are worth a call of the loop each; shorter ones are gathered into blocks.
 bool in_long_rows(int inputs, Reader* const* readers, const Dims& shape) {
@@ -196,20 +190,6 @@ void add_even_range(Loop loop, DType compute, int inputs, const EvenInput* in, c
                    else
                      Addition<double>::run(out + at * item, terms, n);
                  });
-}
-
-// Calls run(begin, end) on all of a loop over n elements, on several threads if it is long.
-template <class F>
-void run_parts(std::int64_t n, F&& run) {
-  if (n <= kGrain * kChunk) {
-    if (n > 0) run(0, n);
-    return;
-  }
-  const Unlocked unlocked(n);
-  const std::int64_t chunks = (n + kChunk - 1) / kChunk;
-  parallel_for(chunks, kGrain, [&](std::int64_t begin, std::int64_t end) {
-    run(begin * kChunk, std::min(n, end * kChunk));
-  });
 }
 
 }  // namespace
