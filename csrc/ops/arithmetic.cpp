@@ -68,6 +68,12 @@ T wrapping(Op op, T x, T y) {
   }
 }
 
+// Zero, and no sign of an invalid product, unless it is wanted: see Note [Zero in loops].
+template <Float T>
+T product(T x, T y, bool wanted) {
+  return cleared_unless(wanted, x * cleared_unless(wanted, y));
+}
+
 // Not 0 - x: the sign of zero changes, too.
 template <Number T>
 T negated(T x) {
@@ -145,14 +151,14 @@ void register_products() {
       derivative<kResult>([](auto g, auto, auto r) { return -(g * (r * r)); }));
   binary<Real>(
       {.name = "scale", .doc = "Product; zero times anything is zero.", .is_public = false},
-      [](auto g, auto d) { return g == 0 ? 0 : g * d; },
+      [](auto g, auto d) { return product(g, d, g != 0); },
       derivative<kSecond>([](auto h, auto, auto d, auto) { return h * d; }),
       derivative<kFirst>([](auto h, auto g, auto, auto) { return h * g; }));
   binary<Real>(
       {.name = "scale_twice",
        .doc = "Twice the product; zero times anything is zero.",
        .is_public = false},
-      [](auto g, auto d) { return g == 0 ? 0 : g * (2 * d); },
+      [](auto g, auto d) { return product(g, 2 * d, g != 0); },
       derivative<kSecond>([](auto h, auto, auto d, auto) { return h.twice(d); }),
       derivative<kFirst>([](auto h, auto g, auto, auto) { return h.twice(g); }));
   binary<Real>(
@@ -168,7 +174,7 @@ void register_products() {
       {.name = "share",
        .doc = "Product with a part from 0 to 1; zero if either is zero.",
        .is_public = false},
-      [](auto g, auto part) { return g == 0 || part == 0 ? 0 : g * part; },
+      [](auto g, auto part) { return product(g, part, g != 0 && part != 0); },
       derivative<kSecond>([](auto h, auto, auto part, auto) { return h.share(part); }), zero);
 }
 

@@ -67,9 +67,9 @@ auto read_or_hide(const T& value) {
 }
 
 // Evaluates a formula on numbers or on values.
-template <int kArity, unsigned kReads, class F, class T>
+template <int kArity, unsigned kReads, class F, class T, bool kInLoop = false>
 T evaluate(const T& g, const T& x0, const T& x1, const T& result) {
-  const formula::Cotangent<T> cotangent{g};
+  const formula::Cotangent<T, kInLoop> cotangent{g};
   const auto a = read_or_hide<kReads, kFirst>(x0);
   const auto r = read_or_hide<kReads, kResult>(result);
   if constexpr (kArity == 1) {
@@ -118,7 +118,7 @@ struct DerivativeLoop {
     T* y = static_cast<T*>(out);
 #pragma GCC ivdep
     for (std::int64_t i = 0; i < n; ++i) {
-      y[i] = evaluate<kArity, kReads, F, T>(g[i], x0[i], x1[i], r[i]);
+      y[i] = evaluate<kArity, kReads, F, T, true>(g[i], x0[i], x1[i], r[i]);
     }
   }
 };

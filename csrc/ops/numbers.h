@@ -5,6 +5,7 @@
 // scalar ones; results differ from them by a few units in the last place.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -155,38 +156,52 @@ T sign(T x) {
 // Note [Choices]: `share` is for operations that choose among their inputs or constants. What was
 // not chosen does not matter, so a part of exactly zero also stops a gradient that is infinite or
 // NaN.
-template <class T>
+//
+// Note [Zero in loops]: written as a choice, the product moves into one of its branches, and before
+// AVX-512 that keeps a loop from becoming vector instructions. So loops (kInLoop) clear the bits of
+// what they do not want; for single numbers the branch is faster.
+template <Float T>
+T cleared_unless(bool wanted, T x) {
+  using Bits = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
+  const Bits mask = Bits{0} - static_cast<Bits>(wanted);
+  return std::bit_cast<T>(static_cast<Bits>(std::bit_cast<Bits>(x) & mask));
+}
+
+template <class T, bool kInLoop = false>
 struct Cotangent {
   T value;
   template <Number U>
   Cotangent share(U part) const {
-    const T product = value * static_cast<T>(part);
-    return {value == T(0) || part == U(0) ? T(0) : product};
+    return or_zero(value != T(0) && part != U(0), value * static_cast<T>(part));
   }
   // Times 2 d: for squares, which are everywhere, in one operation.
   template <Number U>
   Cotangent twice(U d) const {
-    const T product = value * static_cast<T>(2 * d);
-    return {value == T(0) ? T(0) : product};
+    return or_zero(value != T(0), value * static_cast<T>(2 * d));
+  }
+
+  static Cotangent or_zero(bool wanted, T x) {
+    if constexpr (kInLoop)
+      return {cleared_unless(wanted, x)};
+    else
+      return {wanted ? x : T(0)};
   }
 };
 
-template <Float T, Number U>
-Cotangent<T> operator*(Cotangent<T> g, U d) {
-  const T product = g.value * static_cast<T>(d);
-  return {g.value == T(0) ? T(0) : product};
+template <Float T, bool kInLoop, Number U>
+Cotangent<T, kInLoop> operator*(Cotangent<T, kInLoop> g, U d) {
+  return g.or_zero(g.value != T(0), g.value * static_cast<T>(d));
 }
-template <Float T>
-Cotangent<T> operator*(Cotangent<T> g, Literal d) {
+template <Float T, bool kInLoop>
+Cotangent<T, kInLoop> operator*(Cotangent<T, kInLoop> g, Literal d) {
   return {g.value * static_cast<T>(d.value)};
 }
-template <Float T, Number U>
-Cotangent<T> operator/(Cotangent<T> g, U d) {
-  const T quotient = g.value / static_cast<T>(d);
-  return {g.value == T(0) ? T(0) : quotient};
+template <Float T, bool kInLoop, Number U>
+Cotangent<T, kInLoop> operator/(Cotangent<T, kInLoop> g, U d) {
+  return g.or_zero(g.value != T(0), g.value / static_cast<T>(d));
 }
-template <Float T>
-Cotangent<T> operator-(Cotangent<T> g) {
+template <Float T, bool kInLoop>
+Cotangent<T, kInLoop> operator-(Cotangent<T, kInLoop> g) {
   return {-g.value};
 }
 
