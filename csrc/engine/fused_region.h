@@ -28,11 +28,11 @@ class FusedRegion {
 
   // Whether a region could begin here: of so many elements that it pays.
   static bool may_begin_at(const Node* node) {
-    constexpr std::int64_t large = 1 << 14;
+    constexpr std::int64_t large = 1 << 13;
     return !node->is_inline() && !node->is_leaf() && node->as_array()->array.size() >= large;
   }
 
-  // Finds out how far the region goes; false if there is none. Changes nothing.
+  // Finds out how far the region goes; false if there is none worth it. Changes nothing.
   bool grow(Node* root) {
     const Node* gradient = scratch_.slot(root).value;
     if (!gradient || gradient->has(kWrapped) || !fits(root)) return false;
@@ -53,7 +53,8 @@ class FusedRegion {
       }
     }
     std::erase_if(border_, [&](Node* node) { return places_.at(node).is_inside; });
-    return true;
+    constexpr std::int64_t large_alone = 1 << 16;
+    return members_.size() > 1 || root->as_array()->array.size() >= large_alone;
   }
 
   // Computes the gradients that leave the region, calls deliver(node, gradient) for each, and tells

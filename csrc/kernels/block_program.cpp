@@ -5,15 +5,19 @@
 #include <memory>
 
 #include "kernels/chunks.h"
-#include "kernels/operand_reader.h"
 
 namespace wengert {
 namespace {
 
+// Elements of a block: a dozen blocks of doubles stay in the first-level cache.
+constexpr std::int64_t kLength = 256;
+static_assert(kChunk % kLength == 0);
+
 struct alignas(64) Block {
-  char bytes[kBlock * 8];
+  char bytes[kLength * 8];
 };
 
+// With the first `item` bytes of `number` again and again.
 void fill(Block& block, const std::uint64_t& number, std::size_t item) {
   for (std::size_t at = 0; at < sizeof(block.bytes); at += item) {
     std::memcpy(block.bytes + at, &number, item);
@@ -97,7 +101,7 @@ void BlockProgram::run_range(int blocks, std::int64_t begin, std::int64_t end) c
     if (operand.kind == Kind::kNumber) fill(block, operand.number, item);
     places.push_back({block.bytes, 0});
   }
-  for (std::int64_t at = begin; at < end; at += kBlock) {
+  for (std::int64_t at = begin; at < end; at += kLength) {
     const auto address = [&](int operand) {
       const Place& place = places[static_cast<std::size_t>(operand)];
       return place.base + at * place.step;
@@ -105,7 +109,7 @@ void BlockProgram::run_range(int blocks, std::int64_t begin, std::int64_t end) c
     for (const Step& step : steps_) {
       const void* in[kMaxLoopInputs] = {};
       for (int k = 0; k < step.inputs; ++k) in[k] = address(step.in[k]);
-      step.loop(in, address(step.out), std::min(kBlock, end - at));
+      step.loop(in, address(step.out), std::min(kLength, end - at));
     }
   }
 }
