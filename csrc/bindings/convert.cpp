@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <memory>
 
 #include "bindings/array_input.h"
 #include "kernels/copy.h"
@@ -173,8 +174,11 @@ py::object to_numpy(const Array& array) {
   for (std::int64_t stride : array.strides) {
     strides.push_back(stride * static_cast<py::ssize_t>(item_size(array.dtype)));
   }
-  const py::capsule owner(new StorageRef(array.storage),
-                          [](void* storage) { delete static_cast<StorageRef*>(storage); });
+  const py::capsule owner(new StorageRef(array.storage), [](void* shared) {
+    const std::unique_ptr<StorageRef> storage(static_cast<StorageRef*>(shared));
+    --(*storage)->exposures;
+  });
+  ++array.storage->exposures;
   py::array result(py::dtype(name_of(array.dtype)), shape, strides, array.data, owner);
   if (!array.storage->writable) result.attr("setflags")(py::arg("write") = false);
   return result;

@@ -13,7 +13,7 @@ TensorObject* tensor_object(PyObject* tensor) { return reinterpret_cast<TensorOb
 bool share_memory(const Node* a, const Node* b) {
   if (a == b) return true;
   return !a->is_inline() && !b->is_inline() &&
-         a->as_array()->array.storage.get() == b->as_array()->array.storage.get();
+         a->as_array()->array().storage.get() == b->as_array()->array().storage.get();
 }
 
 // Writing through a view of an input would go around the derivative of the Function; a view of

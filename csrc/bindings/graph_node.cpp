@@ -286,7 +286,7 @@ py::object graph_node(Node* node) {
   return object;
 }
 
-bool has_value(const Node* node) { return node->is_inline() || node->as_array()->array.storage; }
+bool has_value(const Node* node) { return node->is_inline() || node->as_array()->array().storage; }
 
 PyObject* graph_node_or_none(Node* node) {
   if (node->is_leaf()) Py_RETURN_NONE;

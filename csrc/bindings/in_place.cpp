@@ -99,8 +99,8 @@ void count_on(Node* node, std::uint32_t version) {
   const std::uint32_t before = version_of(node);
   if (node->is_inline())
     node->version = version;
-  else if (node->as_array()->array.storage->references == 1)
-    node->as_array()->array.storage->version_ = version;
+  else if (node->as_array()->array().storage->references == 1)
+    node->as_array()->array().storage->version_ = version;
   saved_at(node, before);
 }
 
@@ -132,7 +132,7 @@ void keep_for(const Value& result, const Value& target, bool memory_is_reused) {
     ++target->version;
     return;
   }
-  Array& array = target->as_array()->array;
+  Array& array = target->as_array()->array();
   if (memory_is_reused && weight > 0) {
     const std::uint32_t version = array.storage->version();
     array = copy_of(array);
@@ -147,7 +147,7 @@ bool is_in_node(const Array& array) { return array.storage->shared_version != nu
 
 // Elements know their place in the memory, but hold none: they need the layout that results have.
 bool shares_memory(PyObject* self, const Value& target) {
-  const Array& array = target->as_array()->array;
+  const Array& array = target->as_array()->array();
   return object_of(self)->view || array.storage->references > 1 || !array.is_contiguous() ||
          (!is_own_memory(*array.storage.get()) && !is_in_node(array));
 }
@@ -191,7 +191,7 @@ bool take_over(Array& array, const Value& result) {
     return false;
   }
   const std::uint32_t version = before.version_;
-  const Array& source = result->as_array()->array;
+  const Array& source = result->as_array()->array();
   array.storage = source.storage;
   array.data = source.data;
   array.storage->version_ = version;
@@ -213,7 +213,7 @@ Value in_memory(Value value, const Array& array) {
   // A value that somebody else holds too (a cast that was none) must keep its own.
   const Value own = value->references == 1 ? value : apply(operation("positive"), value);
   const std::uint32_t before = version_of(own.get());
-  own->as_array()->array = array;
+  own->as_array()->array() = array;
   saved_at(own.get(), before);
   return own;
 }
@@ -244,7 +244,7 @@ void write_in_place(PyObject* self, Value result, const char* name) {
     target->value = result->value;
     ++target->version;
   } else {
-    Array& array = target->as_array()->array;
+    Array& array = target->as_array()->array();
     if (!take_over(array, result)) copy(array, result.array());
     array.storage->bump_version();
   }
@@ -290,7 +290,7 @@ void assign_in_place(PyObject* self, const std::vector<IndexItem>& items, const 
   assign(array, items, value.array());
   array.storage->bump_version();
   Value result = assigned(target, items, value);
-  if (apart) result->as_array()->array = array;
+  if (apart) result->as_array()->array() = array;
   take_place(self, result, array);
 }
 

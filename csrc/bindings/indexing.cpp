@@ -101,7 +101,7 @@ namespace {
 PyObject* picked_number(PyObject* self, std::int64_t i) {
   const Value x = value_of(self);
   if (x->is_inline() || x->has(kWrapped)) return nullptr;
-  const Array& array = x->as_array()->array;
+  const Array& array = x->as_array()->array();
   if (array.ndim() != 1 || array.dtype != DType::kFloat64) return nullptr;
   if (i < 0) i += array.shape[0];
   if (i < 0 || i >= array.shape[0]) return nullptr;

@@ -11,6 +11,7 @@
 #include "bindings/tensor_object.h"
 #include "engine/backward.h"
 #include "engine/batch.h"
+#include "engine/deferred.h"
 #include "kernels/matmul.h"
 #include "kernels/parallel.h"
 #include "ops/operations.h"
@@ -190,6 +191,7 @@ void add_debugging(py::module_& module) {
   module.def(
       "live_objects",
       [] {
+        if (any_deferred) compute_deferred();
         const NodeCounts nodes = node_counts();
         const StorageCounts storages = storage_counts();
         py::dict counts;
@@ -207,6 +209,11 @@ void add_debugging(py::module_& module) {
         Slabs::release_retired();
       },
       "Gives memory kept for reuse back to the system.");
+  module.def(
+      "defer_from", [](std::int64_t size) { return std::exchange(deferred_from, size); },
+      py::arg("size"),
+      "Sets from how many elements on operations wait to be computed together, and returns what it "
+      "was: for tests.");
 }
 
 }  // namespace

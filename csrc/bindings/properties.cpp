@@ -195,7 +195,7 @@ int set_data(PyObject* self, PyObject* object, void*) {
       copy(array, is_own ? copy_of(from) : from);
       array.storage->bump_version();
     } else {
-      share_memory(target->as_array()->array, from);
+      share_memory(target->as_array()->array(), from);
     }
     return 0;
   });

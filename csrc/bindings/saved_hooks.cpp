@@ -124,7 +124,7 @@ void increment_version(const py::object& tensor) {
   if (node->is_inline())
     ++node->version;
   else
-    node->as_array()->array.storage->bump_version();
+    node->as_array()->array().storage->bump_version();
 }
 
 void list(const PackedValue* value, std::vector<PyObject*>& objects) {

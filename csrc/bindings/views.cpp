@@ -30,7 +30,7 @@ const Node* owner_of(PyObject* source) {
   return reinterpret_cast<TensorObject*>(view ? view->base : source)->node;
 }
 
-const Array& array_of(const Node* node) { return node->as_array()->array; }
+const Array& array_of(const Node* node) { return node->as_array()->array(); }
 
 const double* first_of(const Node* node) {
   return node->is_inline() ? &node->value : array_of(node).as<double>();

@@ -21,16 +21,16 @@ bool has_own_memory(const Array& array, std::uint32_t references) {
 
 bool is_sole_owner(const Value& value) {
   if (value->references != 1 || value->is_inline()) return false;
-  return has_own_memory(value->as_array()->array, 1);
+  return has_own_memory(value->as_array()->array(), 1);
 }
 
 Array* own_elements(const Value& value) {
   if (value->references != 1 || value->is_inline()) return nullptr;
-  if (!value->has(kWrapped)) return is_sole_owner(value) ? &value->as_array()->array : nullptr;
+  if (!value->has(kWrapped)) return is_sole_owner(value) ? &value->as_array()->array() : nullptr;
   if (!is_batched(value.get())) return nullptr;
   const Value& physical = value->extra->primal;
   if (physical->references != 1 || physical->has(kWrapped)) return nullptr;
-  Array& items = physical->as_array()->array;
+  Array& items = physical->as_array()->array();
   return has_own_memory(items, 2) ? &items : nullptr;  // the batch itself holds the first item
 }
 
@@ -105,7 +105,8 @@ void retain_gradient(Node* node) {
 }
 
 void accumulate_into_leaf(Node* leaf, Value grad) {
-  const KeepLocked keep;  // other threads may be adding to the same leaf
+  if (any_deferred) compute_deferred();  // which may have to wait for another thread
+  const KeepLocked keep;                 // other threads may be adding to the same leaf
   const Value before = grad_of(leaf);
   if (!before) {
     // The gradient must not share memory with anything the user can see or change.
@@ -117,8 +118,8 @@ void accumulate_into_leaf(Node* leaf, Value grad) {
     before->value += *grad.array().as<double>();
     ++before->version;
   } else {
-    add_into(before->as_array()->array, grad.array());
-    before->as_array()->array.storage->bump_version();
+    add_into(before->as_array()->array(), grad.array());
+    before->as_array()->array().storage->bump_version();
   }
 }
 

@@ -30,7 +30,7 @@ constexpr std::size_t kWritesKept = 100'000;
 
 const void* memory_of(const Node* node) {
   if (node->is_inline()) return node;
-  return node->as_array()->array.storage.get();
+  return node->as_array()->array().storage.get();
 }
 
 std::string line() { return line_function ? line_function() : std::string(); }
@@ -47,7 +47,7 @@ bool any_of(const Array& array, Test test) {
 
 bool is_finite(const Node* node) {
   if (node->is_inline()) return std::isfinite(node->value);
-  const Array& array = node->as_array()->array;
+  const Array& array = node->as_array()->array();
   return !array.data || !any_of(array, [](double x) { return !std::isfinite(x); });
 }
 

@@ -109,6 +109,7 @@ std::string name_of_operation(const Node* node) {
 }
 
 std::vector<Value> run_plain_backward(BackwardRequest request) {
+  if (any_deferred) compute_deferred();  // which refers to nodes
   check(request);
   if (request.accumulate) {
     for (const Value& input : request.inputs) {

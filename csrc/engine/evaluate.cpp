@@ -4,6 +4,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "engine/deferred.h"
 #include "engine/float_errors.h"
 
 namespace wengert {
@@ -19,7 +20,7 @@ Operand::Kind weak_kind(const Operand& x) {
 }
 
 bool is_scalar_like(const Operand& x) {
-  return !x.node || x.node->is_inline() || x.node->as_array()->array.ndim() == 0;
+  return !x.node || x.node->is_inline() || x.node->as_array()->layout().ndim() == 0;
 }
 
 [[noreturn]] void unsupported(const Operation& operation, DType dtype) {
@@ -35,7 +36,7 @@ Value evaluate_scalars(const Operation& operation, const Operand* operands, int 
   const double result = count == 1 ? operation.scalar1(x) : operation.scalar2(x, y);
   if (operation.kind != OperationKind::kComparison) return make_scalar(result);
   Value answer = make_empty(DType::kBool, scalar_shape);
-  *answer->as_array()->array.as<bool>() = result != 0;
+  *answer->as_array()->array().as<bool>() = result != 0;
   return answer;
 }
 
@@ -52,7 +53,7 @@ struct EvenCall {
       if (operands[i].node && !operands[i].node->is_inline()) model = operands[i].node;
     }
     if (!model || model->has(kWeak)) return false;
-    like = &model->as_array()->array;
+    like = &model->as_array()->array();
     if (!is_floating(like->dtype) || like->ndim() == 0) return false;
     loop = operation.loops[static_cast<std::size_t>(like->dtype)];
     if (!loop) return false;
@@ -70,7 +71,7 @@ Value evaluate_even(const Operation& operation, const Operand* operands, int cou
   if (!call.prepare(operation, operands, count)) return Value();
   const bool compares = operation.kind == OperationKind::kComparison;
   Value result = make_empty(compares ? DType::kBool : call.like->dtype, call.like->shape);
-  run_even_loop(call.loop, call.like->dtype, count, call.in, result->as_array()->array);
+  run_even_loop(call.loop, call.like->dtype, count, call.in, result->as_array()->array());
   return result;
 }
 
@@ -107,7 +108,7 @@ Value evaluate_arrays(const Operation& operation, const Operand* operands, int c
   Array arrays[2];
   for (int i = 0; i < count; ++i) {
     if (!operands[i].node || operands[i].node->is_inline()) continue;
-    arrays[i] = operands[i].node->as_array()->array;
+    arrays[i] = operands[i].node->as_array()->array();
     const Dims before = shape;
     if (!broadcast_shapes(before, arrays[i].shape, &shape)) {
       throw std::invalid_argument(operation.name + ": shapes " + before.to_string() + " and " +
@@ -195,11 +196,12 @@ DType compute_dtype(const Operation& operation, const Operand* operands, int cou
 double number_of(const Operand& x) {
   if (!x.node) return x.number;
   if (x.node->is_inline()) return x.node->value;
-  const Array& array = x.node->as_array()->array;
+  const Array& array = x.node->as_array()->array();
   return visit_dtype(array.dtype, [&]<class T>() { return static_cast<double>(*array.as<T>()); });
 }
 
 Value evaluate(const Operation& operation, const Operand* operands, int count) {
+  if (Value later = defer(operation, operands, count)) return later;
   if (!(thread_state.modes & kRaiseAny)) {
     if (Value result = evaluate_even(operation, operands, count)) return result;
   }
@@ -232,7 +234,7 @@ bool add_scaled_in_place(const Operand& target, const Operand& other, double fac
   const Operand operands[2] = {other, factor};
   EvenCall call;
   if (!call.prepare(multiply, operands, 2)) return false;
-  const Array& array = target.node->as_array()->array;
+  const Array& array = target.node->as_array()->array();
   bool contiguous = false;
   if (array.dtype != call.like->dtype || !has_shape_of(array, *call.like, &contiguous))
     return false;

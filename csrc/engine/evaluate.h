@@ -55,7 +55,7 @@ inline bool has_shape_of(const Array& array, const Array& like, bool* contiguous
 inline bool even_input(const Node* node, double number, const Array& like, Number* constant,
                        EvenInput* input) {
   if (node && !node->is_inline()) {
-    const Array& array = node->as_array()->array;
+    const Array& array = node->as_array()->array();
     if (array.dtype != like.dtype || node->has(kWeak)) return false;
     bool contiguous = false;
     if (!has_shape_of(array, like, &contiguous)) return false;

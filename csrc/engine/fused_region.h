@@ -24,12 +24,12 @@ template <class Scratch>
 class FusedRegion {
  public:
   FusedRegion(Scratch& scratch, Frontier<Scratch>& frontier, Node* root)
-      : scratch_(scratch), frontier_(frontier), program_(root->as_array()->array) {}
+      : scratch_(scratch), frontier_(frontier), program_(root->as_array()->layout()) {}
 
   // Whether a region could begin here: of so many elements that it pays.
   static bool may_begin_at(const Node* node) {
     constexpr std::int64_t large = 1 << 13;
-    return !node->is_inline() && !node->is_leaf() && node->as_array()->array.size() >= large;
+    return !node->is_inline() && !node->is_leaf() && node->as_array()->layout().size() >= large;
   }
 
   // Finds out how far the region goes; false if there is none worth it. Changes nothing.
@@ -54,7 +54,7 @@ class FusedRegion {
     }
     std::erase_if(border_, [&](Node* node) { return places_.at(node).is_inside; });
     constexpr std::int64_t large_alone = 1 << 16;
-    return members_.size() > 1 || root->as_array()->array.size() >= large_alone;
+    return members_.size() > 1 || root->as_array()->layout().size() >= large_alone;
   }
 
   // Computes the gradients that leave the region, calls deliver(node, gradient) for each, and tells
@@ -148,7 +148,7 @@ class FusedRegion {
     place.is_new = !gathered;
     // One number stretched stays where it is: `deliver` adds to it.
     if (gathered && !gathered->has(kWrapped | kWeak) && program_.is_alike(gathered) &&
-        gathered->as_array()->array.is_contiguous()) {
+        gathered->as_array()->layout().is_contiguous()) {
       place.gradient = program_.read_array(gathered);
       place.takes_gathered = true;
     }

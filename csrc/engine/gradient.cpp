@@ -11,7 +11,8 @@ namespace {
 double input_number(const Node* node, std::uint32_t i) {
   if (node->has(kNumber0 << i)) return node->inputs[i].number;
   const Node* input = node->inputs[i].node;
-  if (!input->is_inline() && !input->as_array()->array.data) return 0.0;  // not saved, so not read
+  if (!input->is_inline() && !input->as_array()->array().data)
+    return 0.0;  // not saved, so not read
   return number_of(Operand(node->inputs[i].node));
 }
 
@@ -24,7 +25,7 @@ struct EvenOperands {
 
   bool collect(const Node* node, const Derivative& derivative, const Value& g) {
     if (node->is_inline()) return false;
-    const Array& like = node->as_array()->array;  // of which the elements may be gone
+    const Array& like = node->as_array()->array();  // of which the elements may be gone
     if (like.ndim() == 0 || !add(g.get(), 0.0, like)) return false;
     for (std::uint32_t i = 0; i < node->input_count; ++i) {
       if (!(derivative.reads & (kFirst << i))) continue;
@@ -55,10 +56,10 @@ Value gradient_by_even_loop(Node* node, const Derivative& derivative, const Valu
                             bool may_overwrite) {
   EvenOperands operands;
   if (!operands.collect(node, derivative, g)) return Value();
-  const Array& like = node->as_array()->array;
+  const Array& like = node->as_array()->array();
   Value result = may_overwrite && is_sole_owner(g) ? g : make_empty(like.dtype, like.shape);
   run_even_loop(loop_of(derivative, like.dtype), like.dtype, operands.count, operands.in,
-                result->as_array()->array);
+                result->as_array()->array());
   return result;
 }
 
@@ -121,7 +122,7 @@ bool add_elementwise_gradient(Node* node, std::uint32_t i, const Value& g, const
   if (!(gathered.shape() == shape_of(node))) return false;
   EvenOperands operands;
   if (!operands.collect(node, derivative, g)) return false;
-  const Array& target = gathered->as_array()->array;
+  const Array& target = gathered->as_array()->array();
   add_even_loop(loop_of(derivative, target.dtype), target.dtype, operands.count, operands.in,
                 target);
   return true;

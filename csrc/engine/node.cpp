@@ -147,14 +147,14 @@ void destroy(Node* node) {
 
 Value make_array(Array array) {
   auto* node = new (array_nodes.take()) ArrayNode;
-  node->array = std::move(array);
+  node->stored = std::move(array);
   return Value::adopt(node);
 }
 
 Value make_empty(DType dtype, const Dims& shape) {
   auto* node = new (array_nodes.take()) ArrayNode;
   Value result = Value::adopt(node);
-  Array& array = node->array;
+  Array& array = node->stored;
   array.dtype = dtype;
   array.shape = shape;
   array.strides = contiguous_strides(shape);
@@ -171,7 +171,7 @@ Value make_value(Array array) {
 }
 
 Array Value::array() const {
-  if (!node_->is_inline()) return node_->as_array()->array;
+  if (!node_->is_inline()) return node_->as_array()->array();
   Array array;
   ++node_->references;
   array.storage = borrow(
@@ -184,7 +184,7 @@ Array Value::array() const {
 
 std::uint32_t version_of(const Node* node) {
   if (node->is_inline()) return node->version;
-  const auto& storage = node->as_array()->array.storage;
+  const auto& storage = node->as_array()->layout().storage;  // of what waits: none, version 0
   return storage ? storage->version() : 0;
 }
 

@@ -95,9 +95,26 @@ static_assert(sizeof(Node) == 64);
 // The buffer lives as long as somebody holds the value: a handle, or an operation that saved it.
 // Other nodes of the graph only need to know its shape.
 struct ArrayNode : Node {
-  Array array;
+  inline Array& array();  // with its elements, which may have to be computed first
+  inline const Array& array() const;
+  const Array& layout() const { return stored; }  // for its dtype, shape and strides only
+
+  Array stored;
   std::uint32_t holders = 1;
+  std::int32_t deferred = -1;  // what it is in the program that will compute it, if that waits
 };
+
+// Whether operations wait to be computed: see Note [Deferred operations].
+inline bool any_deferred = false;
+void compute_deferred();
+void lose_deferred(ArrayNode* node);  // of which nobody needs the value any more
+
+Array& ArrayNode::array() {
+  if (any_deferred) [[unlikely]]
+    compute_deferred();
+  return stored;
+}
+const Array& ArrayNode::array() const { return const_cast<ArrayNode*>(this)->array(); }
 
 inline const Dims scalar_shape{};
 
@@ -105,10 +122,10 @@ ArrayNode* Node::as_array() { return static_cast<ArrayNode*>(this); }
 const ArrayNode* Node::as_array() const { return static_cast<const ArrayNode*>(this); }
 
 inline DType dtype_of(const Node* node) {
-  return node->is_inline() ? DType::kFloat64 : node->as_array()->array.dtype;
+  return node->is_inline() ? DType::kFloat64 : node->as_array()->layout().dtype;
 }
 inline const Dims& shape_of(const Node* node) {
-  return node->is_inline() ? scalar_shape : node->as_array()->array.shape;
+  return node->is_inline() ? scalar_shape : node->as_array()->layout().shape;
 }
 
 // How often a leaf that required grad stopped to. A pass under way may have to know.
@@ -128,8 +145,11 @@ inline void hold(Node* node) {
 }
 inline void unhold(Node* node) {
   if (!node->is_inline() && --node->as_array()->holders == 0) {
-    node->as_array()->array.storage = StorageRef();
-    node->as_array()->array.data = nullptr;
+    ArrayNode* gone = node->as_array();
+    gone->stored.storage = StorageRef();
+    gone->stored.data = nullptr;
+    if (gone->deferred >= 0) [[unlikely]]
+      lose_deferred(gone);
   }
 }
 
@@ -171,8 +191,8 @@ class Value {
 
   DType dtype() const { return dtype_of(node_); }
   const Dims& shape() const { return shape_of(node_); }
-  int ndim() const { return node_->is_inline() ? 0 : node_->as_array()->array.ndim(); }
-  std::int64_t size() const { return node_->is_inline() ? 1 : node_->as_array()->array.size(); }
+  int ndim() const { return node_->is_inline() ? 0 : node_->as_array()->layout().ndim(); }
+  std::int64_t size() const { return node_->is_inline() ? 1 : node_->as_array()->layout().size(); }
   bool requires_grad() const { return node_->requires_grad(); }
   // The array; for an inline value one that shares its memory as long as this Value lives.
   Array array() const;

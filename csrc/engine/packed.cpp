@@ -33,7 +33,7 @@ void pack_input(Node* node, std::uint32_t i, PackedValues& packed) {
 }
 
 const Storage* storage_of(const Value& value) {
-  return value->is_inline() ? nullptr : value->as_array()->array.storage.get();
+  return value->is_inline() ? nullptr : value->as_array()->array().storage.get();
 }
 
 void pack_attributes(Node* node, PackedValues& packed) {
@@ -75,7 +75,7 @@ Value copy_without_inputs(Node* node) {
   if (packed.values[PackedValues::kOwnResult]) {
     return value_alone(unpacked(node, PackedValues::kOwnResult, node));
   }
-  return node->is_inline() ? make_scalar(node->value) : make_array(node->as_array()->array);
+  return node->is_inline() ? make_scalar(node->value) : make_array(node->as_array()->array());
 }
 
 bool is_packed(const Node* node, std::uint32_t i) {
@@ -100,8 +100,8 @@ std::vector<Value> stand_ins_of_inputs(Node* node) {
 bool same_memory(const Node* a, const Node* b) {
   if (a == b) return true;
   if (a->is_inline() || b->is_inline()) return false;
-  const Storage* storage = a->as_array()->array.storage.get();
-  return storage && storage == b->as_array()->array.storage.get();
+  const Storage* storage = a->as_array()->array().storage.get();
+  return storage && storage == b->as_array()->array().storage.get();
 }
 
 void check_unpacked(const Value& value, const Node* original, const std::string& name) {

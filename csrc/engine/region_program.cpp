@@ -1,8 +1,5 @@
 #include "engine/region_program.h"
 
-#include <algorithm>
-
-#include "engine/accumulate.h"
 #include "engine/evaluate.h"
 
 namespace wengert {
@@ -10,11 +7,11 @@ namespace wengert {
 RegionProgram::RegionProgram(const Array& like)
     : like_(like),
       sum_(operation("add").loops[static_cast<std::size_t>(like.dtype)]),
-      program_(like.dtype) {}
+      program_(like.dtype, like.shape) {}
 
 bool RegionProgram::is_alike(const Node* node) const {
-  return !node->is_inline() && node->as_array()->array.dtype == like_.dtype &&
-         node->as_array()->array.shape == like_.shape;
+  return !node->is_inline() && node->as_array()->layout().dtype == like_.dtype &&
+         node->as_array()->layout().shape == like_.shape;
 }
 
 bool RegionProgram::can_differentiate(const Node* node, const Derivative& derivative) const {
@@ -34,17 +31,7 @@ int RegionProgram::read(const Node* node, double number) {
   Number constant;
   EvenInput even;
   if (!even_input(node, number, like_, &constant, &even)) return -1;
-  return even.constant ? program_.add_number(even.data) : read_array(node);
-}
-
-int RegionProgram::read_array(const Node* node) {
-  const Array& array = node->as_array()->array;
-  const int operand = program_.add_array(array.data);
-  const auto same = [&](const ArrayRead& read) { return read.operand == operand; };
-  if (std::none_of(arrays_.begin(), arrays_.end(), same)) {
-    arrays_.push_back({operand, array.storage, array.data});
-  }
-  return operand;
+  return even.constant ? program_.read_number(even.data) : read_array(node);
 }
 
 int RegionProgram::differentiate(const Node* node, const Derivative& derivative, int gradient) {
@@ -70,35 +57,8 @@ Value RegionProgram::result(int operand) {
   for (const auto& [known, value] : results_) {
     if (known == operand) return value;
   }
-  results_.emplace_back(operand, memory_for(operand));
+  results_.emplace_back(operand, make_array(program_.memory_for(operand)));
   return results_.back().second;
-}
-
-Value RegionProgram::memory_for(int operand) {
-  const auto found = std::find_if(arrays_.begin(), arrays_.end(), [&](const ArrayRead& read) {
-    return is_free(read) && program_.may_replace(operand, read.operand);
-  });
-  Value value;
-  if (found == arrays_.end()) {
-    value = make_empty(like_.dtype, like_.shape);
-  } else {
-    value = make_array({.dtype = like_.dtype,
-                        .shape = like_.shape,
-                        .strides = contiguous_strides(like_.shape),
-                        .storage = std::move(found->storage),
-                        .data = found->data});
-    arrays_.erase(found);
-  }
-  program_.keep(operand, value->as_array()->array.data);
-  return value;
-}
-
-// Nobody else has the memory, and it is not a part of more.
-bool RegionProgram::is_free(const ArrayRead& read) const {
-  const Storage& storage = *read.storage.get();
-  const std::size_t bytes = static_cast<std::size_t>(like_.size()) * item_size(like_.dtype);
-  return storage.references == 1 && is_own_memory(storage) && storage.writable &&
-         storage.data == read.data && storage.bytes < 2 * bytes;
 }
 
 }  // namespace wengert

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "engine/apply.h"
-#include "kernels/block_program.h"
+#include "engine/array_program.h"
 
 namespace wengert {
 
@@ -23,32 +23,21 @@ class RegionProgram {
   // is not even:
   int read(const Node* node, double number);
   // The same for a value that must be an array of its own.
-  int read_array(const Node* node);
+  int read_array(const Node* node) { return program_.read_array(node->as_array()->array()); }
   // What one input gets of the gradient of a node:
   int differentiate(const Node* node, const Derivative& derivative, int gradient);
   int sum(int a, int b);
 
-  // The operand as a value, which has its elements after the run. Called when the caller has let go
-  // of what it had read: what nobody else holds then is written over.
+  // The operand as a value, which has its elements after the run: see ArrayProgram::memory_for.
   Value result(int operand);
   // What `result` shall return for an operand that is no result of a step.
   void set_result(int operand, Value value) { results_.emplace_back(operand, std::move(value)); }
-  void run() { program_.run(like_.size()); }
+  void run() { program_.run(); }
 
  private:
-  struct ArrayRead {
-    int operand;
-    StorageRef storage;
-    void* data;
-  };
-
-  Value memory_for(int operand);
-  bool is_free(const ArrayRead& read) const;
-
   const Array& like_;
   Loop sum_;
-  BlockProgram program_;
-  std::vector<ArrayRead> arrays_;
+  ArrayProgram program_;
   std::vector<std::pair<int, Value>> results_;
 };
 

@@ -209,7 +209,7 @@ Value index(const Value& x, const std::vector<IndexItem>& items,
             std::optional<std::int64_t>* offset) {
   View view;
   const auto viewed = [&](View part) {
-    if (offset && !x->is_inline()) *offset = part.offset_in(x->as_array()->array);
+    if (offset && !x->is_inline()) *offset = part.offset_in(x->as_array()->array());
     return apply_view(x, std::move(part));
   };
   if (plain_view(items, x.shape(), &view)) return viewed(std::move(view));
@@ -227,7 +227,7 @@ Value index(const Value& x, const std::vector<IndexItem>& items,
 
 Value element(const Value& x, std::int64_t i) {
   static const Operation& op = operation("slice");
-  const Array& array = x->as_array()->array;
+  const Array& array = x->as_array()->array();
   Value result = make_scalar(array.as<double>()[i * array.strides[0]]);
   if (is_untracked(x)) return result;
   const View view{.starts = {i}, .steps = {1}, .lengths = {1}, .sources = {}};

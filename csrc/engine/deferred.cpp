@@ -1,0 +1,164 @@
+#include "engine/deferred.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+
+#include "engine/accumulate.h"
+#include "engine/apply.h"
+#include "engine/array_program.h"
+#include "engine/evaluate.h"
+#include "kernels/parallel.h"
+
+namespace wengert {
+namespace {
+
+constexpr std::size_t kMostSteps = 64;
+
+struct Waiting {
+  ArrayProgram program;
+  std::vector<ArrayNode*> results;  // that somebody needs; references
+
+  Waiting(DType dtype, const Dims& shape) : program(dtype, shape) {}
+};
+Waiting* waiting = nullptr;
+
+// The program that is being computed, if one is: without the interpreter's lock, so another thread
+// may come and ask.
+bool is_computing = false;
+std::mutex computing_mutex;
+std::condition_variable computed;
+
+void await_other_thread() {
+  const Unlocked unlocked(std::int64_t{1} << 62);
+  std::unique_lock lock(computing_mutex);
+  computed.wait(lock, [] { return !is_computing; });
+}
+
+void set_computing(bool value) {
+  {
+    const std::lock_guard lock(computing_mutex);
+    is_computing = value;
+  }
+  if (!value) computed.notify_all();
+}
+
+const Array* first_layout(const Operand* operands, int count) {
+  for (int i = 0; i < count; ++i) {
+    const Node* node = operands[i].node;
+    if (node && !node->is_inline()) return &node->as_array()->layout();
+  }
+  return nullptr;
+}
+
+bool is_shared(const Storage& storage) { return storage.exposures > 0 || !is_own_memory(storage); }
+
+// Whether an operand is even (see Note [Even operands]) and nobody else can write to it.
+bool can_wait_for(const Node* node, const Array& like) {
+  if (!node) return true;
+  if (node->is_inline()) return like.dtype == DType::kFloat64 || node->has(kWeak);
+  const ArrayNode* operand = node->as_array();
+  const Array& array = operand->layout();
+  if (array.dtype != like.dtype || node->has(kWeak) || !(array.shape == like.shape)) return false;
+  if (operand->deferred >= 0) return true;
+  return array.data && array.is_contiguous() && !is_shared(*array.storage.get());
+}
+
+int operand_of(ArrayProgram& program, const Operand& operand) {
+  const Node* node = operand.node;
+  if (node && !node->is_inline()) {
+    const ArrayNode* array = node->as_array();
+    return array->deferred >= 0 ? array->deferred : program.read_array(array->layout());
+  }
+  Number number;
+  const double value = node ? node->value : operand.number;
+  if (program.dtype() == DType::kFloat64)
+    number.f64 = value;
+  else
+    number.f32 = static_cast<float>(value);
+  return program.read_number(&number);
+}
+
+// A result without elements.
+Value make_deferred(int operand) {
+  Value result = make_array({.dtype = waiting->program.dtype(),
+                             .shape = waiting->program.shape(),
+                             .strides = contiguous_strides(waiting->program.shape()),
+                             .storage = {},
+                             .data = nullptr});
+  ArrayNode* node = result->as_array();
+  node->deferred = operand;
+  ++node->references;
+  waiting->results.push_back(node);
+  return result;
+}
+
+void start_program(const Array& like) {
+  const auto fits = [&] {
+    return waiting->program.dtype() == like.dtype && waiting->program.shape() == like.shape &&
+           waiting->program.step_count() < kMostSteps;
+  };
+  while (waiting && !fits()) compute_deferred();
+  if (waiting) return;
+  waiting = new Waiting(like.dtype, like.shape);
+  any_deferred = true;
+}
+
+// Computes what waits. If that fails, it still waits.
+std::vector<Array> run_waiting() {
+  struct Computing {
+    Computing() { set_computing(true); }
+    ~Computing() { set_computing(false); }
+  } const now;
+  std::vector<Array> arrays;
+  for (const ArrayNode* node : waiting->results) {
+    arrays.push_back(waiting->program.new_memory_for(node->deferred));
+  }
+  waiting->program.run();
+  return arrays;
+}
+
+}  // namespace
+
+Value defer(const Operation& operation, const Operand* operands, int count) {
+  const Array* like = first_layout(operands, count);
+  if (!like || like->size() < deferred_from || like->ndim() == 0 || is_computing) return Value();
+  if (thread_state.modes != 0 || thread_state.forward_log) return Value();
+  if (operation.kind == OperationKind::kComparison || !is_floating(like->dtype)) return Value();
+  const Loop loop = operation.loops[static_cast<std::size_t>(like->dtype)];
+  if (!loop) return Value();
+  for (int i = 0; i < count; ++i) {
+    if (!can_wait_for(operands[i].node, *like)) return Value();
+  }
+  start_program(*like);
+  int in[2] = {};
+  for (int i = 0; i < count; ++i) in[i] = operand_of(waiting->program, operands[i]);
+  return make_deferred(waiting->program.add_step(loop, count, in));
+}
+
+void compute_deferred() {
+  while (is_computing) await_other_thread();
+  if (!waiting) return;
+  std::vector<Array> arrays = run_waiting();
+  const std::unique_ptr<Waiting> done(std::exchange(waiting, nullptr));
+  any_deferred = false;
+  for (std::size_t i = 0; i < arrays.size(); ++i) {
+    ArrayNode* node = done->results[i];
+    node->deferred = -1;
+    if (node->holders > 0) node->stored = std::move(arrays[i]);
+  }
+  for (ArrayNode* node : done->results) drop(node);
+}
+
+void lose_deferred(ArrayNode* node) {
+  if (is_computing) return;  // another thread's affair
+  node->deferred = -1;
+  std::erase(waiting->results, node);
+  --node->references;  // not the last one: who calls has one
+  if (!waiting->results.empty()) return;
+  delete std::exchange(waiting, nullptr);
+  any_deferred = false;
+}
+
+}  // namespace wengert

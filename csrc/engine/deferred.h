@@ -1,0 +1,25 @@
+// Operations on large arrays that wait to be computed together.
+#pragma once
+
+#include "engine/apply.h"
+
+namespace wengert {
+
+// Note [Deferred operations]: an operation on large arrays costs what its memory traffic costs, and
+// most results are read once, by the next operation. So elementwise operations of one shape are not
+// computed when they are called, but collected, and computed together block by block as soon as
+// anybody asks for elements: ArrayNode::array() sees to that, whichever array it is asked for, so
+// nothing that a waiting operation reads can be written to before. The exception is memory that
+// others can write to (NumPy arrays that share it): what reads such memory is computed at once.
+// Results that nobody holds when the time comes never exist as a whole.
+//
+// There is one program that waits at a time. Its results know their place in it; each is referred
+// to from there until it is computed or nobody needs its value.
+
+// The result of an operation that is to be computed later; null if it must be computed now.
+Value defer(const Operation& operation, const Operand* operands, int count);
+
+// From so many elements on. Smaller arrays stay in the cache anyway.
+inline std::int64_t deferred_from = 1 << 13;
+
+}  // namespace wengert
