@@ -154,6 +154,7 @@ class Search {
 std::size_t collect_cycles() {
   static bool running = false;
   if (running || suspects().empty() || !Py_IsInitialized()) return 0;
+  if (any_deferred) compute_deferred();  // which refers to nodes
   struct Running {
     Running() { running = true; }
     ~Running() { running = false; }

@@ -30,16 +30,14 @@ const Node* owner_of(PyObject* source) {
   return reinterpret_cast<TensorObject*>(view ? view->base : source)->node;
 }
 
-const Array& array_of(const Node* node) { return node->as_array()->array(); }
-
 const double* first_of(const Node* node) {
-  return node->is_inline() ? &node->value : array_of(node).as<double>();
+  return node->is_inline() ? &node->value : node->as_array()->array().as<double>();
 }
 
 bool holds_memory(const Node* owner, const Storage* storage) {
   if (!storage) return false;
   if (owner->is_inline()) return storage->shared_version == &owner->version;
-  const Storage* own = array_of(owner).storage.get();
+  const Storage* own = owner->as_array()->placed().storage.get();
   return own == storage ||
          (own && own->shared_version && own->shared_version == storage->shared_version);
 }
@@ -109,7 +107,7 @@ PyObject* wrap_view(Value value, PyObject* source) {
   const Node* node = value.get();
   const Node* owner = owner_of(source);
   const bool shares = !node->is_inline() && node != reinterpret_cast<TensorObject*>(source)->node &&
-                      holds_memory(owner, array_of(node).storage.get());
+                      holds_memory(owner, node->as_array()->placed().storage.get());
   PyObject* handle = wrap(std::move(value));
   if (!shares || reinterpret_cast<TensorObject*>(handle)->view) return handle;
   return with_view(handle, source);

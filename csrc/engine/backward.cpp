@@ -108,6 +108,12 @@ std::string name_of_operation(const Node* node) {
   return operation(node->operation).name;
 }
 
+static std::vector<Value> run_in_free_scratch(BackwardRequest& request) {
+  if (pass_in_nodes) return run_pass<InTable>(request);
+  const InNodesGuard guard(request.outputs[0].get());
+  return run_pass<InNodes>(request);
+}
+
 std::vector<Value> run_plain_backward(BackwardRequest request) {
   if (any_deferred) compute_deferred();  // which refers to nodes
   check(request);
@@ -125,9 +131,9 @@ std::vector<Value> run_plain_backward(BackwardRequest request) {
     }
   } const births;
   const PassNumber number;
-  if (pass_in_nodes) return run_pass<InTable>(request);
-  const InNodesGuard guard(request.outputs[0].get());
-  return run_pass<InNodes>(request);
+  std::vector<Value> grads = run_in_free_scratch(request);
+  if (any_deferred) compute_deferred();  // what was recorded, while it is in the cache
+  return grads;
 }
 
 }  // namespace wengert

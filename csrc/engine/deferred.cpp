@@ -1,9 +1,14 @@
 #include "engine/deferred.h"
 
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
 #include <algorithm>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <new>
 
 #include "engine/accumulate.h"
 #include "engine/apply.h"
@@ -30,6 +35,17 @@ bool is_computing = false;
 std::mutex computing_mutex;
 std::condition_variable computed;
 
+// Of a process forked meanwhile by another thread nobody computes: all still waits.
+void compute_anew_after_fork() {
+#if defined(__unix__) || defined(__APPLE__)
+  [[maybe_unused]] static const int registered = pthread_atfork(nullptr, nullptr, [] {
+    new (&computing_mutex) std::mutex;
+    new (&computed) std::condition_variable;
+    is_computing = false;
+  });
+#endif
+}
+
 void await_other_thread() {
   const Unlocked unlocked(std::int64_t{1} << 62);
   std::unique_lock lock(computing_mutex);
@@ -42,14 +58,6 @@ void set_computing(bool value) {
     is_computing = value;
   }
   if (!value) computed.notify_all();
-}
-
-const Array* first_layout(const Operand* operands, int count) {
-  for (int i = 0; i < count; ++i) {
-    const Node* node = operands[i].node;
-    if (node && !node->is_inline()) return &node->as_array()->layout();
-  }
-  return nullptr;
 }
 
 bool is_shared(const Storage& storage) { return storage.exposures > 0 || !is_own_memory(storage); }
@@ -101,6 +109,7 @@ void start_program(const Array& like) {
   };
   while (waiting && !fits()) compute_deferred();
   if (waiting) return;
+  compute_anew_after_fork();
   waiting = new Waiting(like.dtype, like.shape);
   any_deferred = true;
 }
@@ -121,17 +130,15 @@ std::vector<Array> run_waiting() {
 
 }  // namespace
 
-Value defer(const Operation& operation, const Operand* operands, int count) {
-  const Array* like = first_layout(operands, count);
-  if (!like || like->size() < deferred_from || like->ndim() == 0 || is_computing) return Value();
+Value defer(const Operation& operation, const Operand* operands, int count, const Array& like) {
+  if (is_computing || like.ndim() == 0 || !is_floating(like.dtype)) return Value();
   if (thread_state.modes != 0 || thread_state.forward_log) return Value();
-  if (operation.kind == OperationKind::kComparison || !is_floating(like->dtype)) return Value();
-  const Loop loop = operation.loops[static_cast<std::size_t>(like->dtype)];
-  if (!loop) return Value();
+  const Loop loop = operation.loops[static_cast<std::size_t>(like.dtype)];
+  if (!loop || operation.kind == OperationKind::kComparison) return Value();
   for (int i = 0; i < count; ++i) {
-    if (!can_wait_for(operands[i].node, *like)) return Value();
+    if (!can_wait_for(operands[i].node, like)) return Value();
   }
-  start_program(*like);
+  start_program(like);
   int in[2] = {};
   for (int i = 0; i < count; ++i) in[i] = operand_of(waiting->program, operands[i]);
   return make_deferred(waiting->program.add_step(loop, count, in));

@@ -16,10 +16,20 @@ namespace wengert {
 // There is one program that waits at a time. Its results know their place in it; each is referred
 // to from there until it is computed or nobody needs its value.
 
-// The result of an operation that is to be computed later; null if it must be computed now.
-Value defer(const Operation& operation, const Operand* operands, int count);
-
 // From so many elements on. Smaller arrays stay in the cache anyway.
 inline std::int64_t deferred_from = 1 << 13;
+
+// The first operand that is an array; null if there is none.
+inline const Array* first_array(const Operand* operands, int count) {
+  for (int i = 0; i < count; ++i) {
+    const Node* node = operands[i].node;
+    if (node && !node->is_inline()) return &node->as_array()->layout();
+  }
+  return nullptr;
+}
+
+// The result of an operation that is to be computed later; null if it must be computed now. `like`
+// is its first array, of at least `deferred_from` elements.
+Value defer(const Operation& operation, const Operand* operands, int count, const Array& like);
 
 }  // namespace wengert

@@ -201,7 +201,9 @@ double number_of(const Operand& x) {
 }
 
 Value evaluate(const Operation& operation, const Operand* operands, int count) {
-  if (Value later = defer(operation, operands, count)) return later;
+  if (const Array* like = first_array(operands, count); like && like->size() >= deferred_from) {
+    if (Value later = defer(operation, operands, count, *like)) return later;
+  }
   if (!(thread_state.modes & kRaiseAny)) {
     if (Value result = evaluate_even(operation, operands, count)) return result;
   }

@@ -98,6 +98,8 @@ struct ArrayNode : Node {
   inline Array& array();  // with its elements, which may have to be computed first
   inline const Array& array() const;
   const Array& layout() const { return stored; }  // for its dtype, shape and strides only
+  // For a view: the elements are there, or this one's are now computed, but others may still wait.
+  inline const Array& placed() const;
 
   Array stored;
   std::uint32_t holders = 1;
@@ -115,6 +117,7 @@ Array& ArrayNode::array() {
   return stored;
 }
 const Array& ArrayNode::array() const { return const_cast<ArrayNode*>(this)->array(); }
+const Array& ArrayNode::placed() const { return deferred < 0 ? stored : array(); }
 
 inline const Dims scalar_shape{};
 
@@ -196,6 +199,8 @@ class Value {
   bool requires_grad() const { return node_->requires_grad(); }
   // The array; for an inline value one that shares its memory as long as this Value lives.
   Array array() const;
+  // The same to make a view of, whose elements nobody reads or writes yet.
+  Array placed() const { return node_->is_inline() ? array() : node_->as_array()->placed(); }
 
  private:
   Node* node_ = nullptr;

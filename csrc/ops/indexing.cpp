@@ -153,7 +153,7 @@ void add_slice_backward(Node* node, const Value& g, Gradients& grads) {
 }
 
 const Rule slice_rule = {[](const Inputs& in, const Attributes* a) {
-                           return attributes_of<ViewAttributes>(a).view.of(in[0].array());
+                           return attributes_of<ViewAttributes>(a).view.of(in[0].placed());
                          },
                          [](const BatchInputs& in, const Attributes* a) {
                            const View& view = attributes_of<ViewAttributes>(a).view;

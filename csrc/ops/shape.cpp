@@ -94,7 +94,7 @@ void register_view_operations() {
 
   Operation permute_op = structural("permute", "Axes in another order.", 1);
   permute_op.forward = [](const Inputs& in, const Attributes* a) {
-    return permuted_view(in[0].array(), attribute_dims(a));
+    return permuted_view(in[0].placed(), attribute_dims(a));
   };
   permute_op.batched = [](const BatchInputs& in, const Attributes* a) {
     Dims axes = with_first(-1, attribute_dims(a));
