@@ -34,6 +34,10 @@ ELEMENTWISE = {
     "fmin(1, nan)": (wg.fmin, [1, NAN], 1, [1, 0]),
     "fmin(nan, 1)": (wg.fmin, [NAN, 1], 1, [0, 1]),
     "maximum of two infinities": (wg.maximum, [INF, INF], INF, [0.5, 0.5]),
+    "maximum of two nans": (wg.maximum, [NAN, NAN], NAN, [0.5, 0.5]),
+    "minimum of two nans": (wg.minimum, [NAN, NAN], NAN, [0.5, 0.5]),
+    "abs at nan": (wg.abs, [NAN], NAN, [NAN]),
+    "abs at -inf": (wg.abs, [-INF], INF, [-1]),
     "clip at the lower bound": (lambda x: wg.clip(x, 1, 2), [1], 1, [1]),
     "clip at the upper bound": (lambda x: wg.clip(x, 1, 2), [2], 2, [1]),
     "clip below": (lambda x: wg.clip(x, 1, 2), [0.5], 1, [0]),
@@ -183,7 +187,7 @@ def arrays_of(inputs, shape, dtype):
 
 
 @as_cases(ELEMENTWISE)
-@pytest.mark.parametrize("shape", [(), (1,), (5,)], ids=str)
+@pytest.mark.parametrize("shape", [(), (1,), (5,), (67,)], ids=str)  # the last by vectors
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_elementwise_in_reverse_mode(case, shape, dtype):
     function, inputs, value, gradients = case
@@ -197,7 +201,7 @@ def test_elementwise_in_reverse_mode(case, shape, dtype):
 
 
 @as_cases(ELEMENTWISE)
-@pytest.mark.parametrize("shape", [(), (5,)], ids=str)
+@pytest.mark.parametrize("shape", [(), (67,)], ids=str)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_elementwise_one_input_at_a_time(case, shape, dtype):
     """Both modes; what else would have a gradient of NaN must not matter."""

@@ -144,7 +144,8 @@ T absolute(T x) {
 template <Number T>
 T sign(T x) {
   if constexpr (std::is_floating_point_v<T>) {
-    return x != x ? x : static_cast<T>(static_cast<int>(x > 0) - static_cast<int>(x < 0));
+    const T one = where(x > 0, 1, T(0)) - where(x < 0, 1, T(0));  // by vectors, unlike integers
+    return x != x ? x : one;
   } else {
     return static_cast<T>(static_cast<int>(x > T(0)) - static_cast<int>(x < T(0)));
   }

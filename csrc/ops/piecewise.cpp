@@ -6,15 +6,23 @@ namespace wengert {
 namespace formula {
 namespace {
 
+// In the type of the input, so that a loop over floats stays in floats.
+template <Number T>
+constexpr T half(T) {
+  return T(0.5);
+}
+double half(const Value&) { return 0.5; }
+
 // The part of the gradient that goes to `x` where the larger of two is taken: ties share, NaN wins.
+// In halves: one choice among all cases becomes a branch for each, which no vector takes.
 auto share_of_larger = [](auto x, auto y) {
-  return where(
-      x > y, 1.0,
-      where(x < y, 0.0, where(x == y, 0.5, where(isnan(x), where(isnan(y), 0.5, 1.0), 0.0))));
+  return where(x >= y, half(x), where(isnan(x), half(x), 0)) +
+         where(x > y, half(x), where(isnan(x), where(isnan(y), 0, half(x)), 0));
 };
 // The same where NaN loses.
 auto share_ignoring_nan = [](auto x, auto y) {
-  return where(x > y, 1.0, where(x < y, 0.0, where(x == y, 0.5, where(isnan(y), 1.0, 0.0))));
+  return where(x >= y, half(x), where(isnan(y), half(x), 0)) +
+         where(x > y, half(x), where(isnan(y), half(x), 0));
 };
 
 // Integers are round already.

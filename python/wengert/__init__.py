@@ -8,7 +8,10 @@
 3.5839
 """
 
-from wengert import _core, autograd, functional, testing, tree
+from math import e, inf, nan, pi
+from typing import TYPE_CHECKING
+
+from wengert import _core, autograd
 from wengert import tensor as _tensor_methods  # noqa: F401  (completes the class Tensor)
 from wengert._core import *  # noqa: F403  (every operation of the table, and the dtypes)
 from wengert._core import (
@@ -21,13 +24,7 @@ from wengert._core import (
     set_num_threads,
     tensor,
 )
-from wengert.autograd import (
-    Function,
-    checkpoint,
-    is_anomaly_check_nan_enabled,
-    is_anomaly_enabled,
-    set_anomaly_enabled,
-)
+from wengert._on_demand import on_demand
 from wengert.creation import (
     arange,
     asarray,
@@ -47,18 +44,6 @@ from wengert.creation import (
     zeros_like,
 )
 from wengert.devices import device
-from wengert.functional import (
-    grad,
-    hessian,
-    hvp,
-    jacfwd,
-    jacobian,
-    jacrev,
-    jvp,
-    linearize,
-    value_and_grad,
-    vjp,
-)
 from wengert.grad_mode import (
     enable_grad,
     errstate,
@@ -68,8 +53,6 @@ from wengert.grad_mode import (
     no_grad,
     set_grad_enabled,
 )
-from wengert.graph import gradients, graph_table, to_dot
-from wengert.parameter import Parameter
 from wengert.parts import chunk, narrow, select, split, unstack
 from wengert.random import (
     get_rng_state,
@@ -83,13 +66,63 @@ from wengert.random import (
     set_rng_state,
 )
 
+if TYPE_CHECKING:
+    from wengert import functional, testing, tree
+    from wengert.autograd import (
+        Function,
+        checkpoint,
+        is_anomaly_check_nan_enabled,
+        is_anomaly_enabled,
+        set_anomaly_enabled,
+    )
+    from wengert.functional import (
+        grad,
+        hessian,
+        hvp,
+        jacfwd,
+        jacobian,
+        jacrev,
+        jvp,
+        linearize,
+        value_and_grad,
+        vjp,
+    )
+    from wengert.graph import gradients, graph_table, to_dot
+    from wengert.parameter import Parameter
+else:
+    # Importing it all takes longer than most programs need of it.
+    __getattr__ = on_demand(
+        __name__,
+        {
+            "autograd": (
+                "Function",
+                "checkpoint",
+                "is_anomaly_check_nan_enabled",
+                "is_anomaly_enabled",
+                "set_anomaly_enabled",
+            ),
+            "functional": (
+                "grad",
+                "hessian",
+                "hvp",
+                "jacfwd",
+                "jacobian",
+                "jacrev",
+                "jvp",
+                "linearize",
+                "value_and_grad",
+                "vjp",
+            ),
+            "graph": ("gradients", "graph_table", "to_dot"),
+            "parameter": ("Parameter",),
+            "testing": (),
+            "tree": (),
+        },
+    )
+
 as_tensor = asarray
 unbind = unstack
 
-inf = float("inf")
-nan = float("nan")
-pi = 3.141592653589793
-e = 2.718281828459045
 newaxis = None
 
 __all__ = [
@@ -171,6 +204,11 @@ __all__ = [
     "zeros_like",
 ]
 __all__ += _core.__all__
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 # PyTorch's other names of dtypes; not exported by `*`, as two of them are Python's own.
 float, double = _core.float32, _core.float64

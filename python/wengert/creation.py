@@ -1,5 +1,7 @@
 """Tensors made of nothing but a shape or a range. NumPy fills them."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any, SupportsIndex
 

@@ -1,5 +1,7 @@
 """The one device there is: names that scripts written for PyTorch use."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from wengert import _core

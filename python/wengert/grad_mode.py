@@ -1,9 +1,11 @@
 """Switches of the current thread: recording, and errors for exceptional floating-point results."""
 
+from __future__ import annotations
+
 import functools
 import inspect
-import threading
 import warnings
+from _thread import _local  # threading.local, whose module takes longer to import
 from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, Literal, TypeVar
@@ -201,7 +203,7 @@ class set_grad_enabled(_core.GradMode, _Decorator):  # noqa: N801  (PyTorch's na
         return super().__call__(function)
 
 
-class _Inference(threading.local):
+class _Inference(_local):
     enabled = False
 
 

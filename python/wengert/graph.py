@@ -1,5 +1,7 @@
 """Looking at a graph: gradients of every value, a table of its nodes, a drawing."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
 
 from wengert import _core

@@ -4,6 +4,8 @@
 which is part of the table of operations. Other NumPy functions work on tensors without gradient.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import cache
 from typing import Any

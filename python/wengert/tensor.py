@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -195,13 +194,19 @@ def _reduced(self: Tensor) -> tuple[Any, ...]:
     return _rebuild_subclass, (type(self), array, self.requires_grad), self.__dict__ or None
 
 
+def _deepcopied(x: Any, memo: dict[int, Any]) -> Any:
+    import copy  # noqa: PLC0415  (few programs need it)
+
+    return copy.deepcopy(x, memo)
+
+
 def _copied_view(self: Tensor, memo: dict[int, Any]) -> Tensor | None:
     """The same part of the copied owner; None if it is no view, or of one that cannot be copied."""
     base = self._base
     if base is None or not base.is_leaf or not base.is_contiguous() or self.size == 0:
         return None
     memory, part = base.detach().numpy(), self.detach().numpy()
-    owner = copy.deepcopy(base, memo).detach()
+    owner: Tensor = _deepcopied(base, memo).detach()
     step = part.__array_interface__["data"][0] - memory.__array_interface__["data"][0]
     first = owner[np.unravel_index(step // memory.itemsize, memory.shape)]
     if self.ndim > 0:
@@ -222,7 +227,7 @@ def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
         copied = rebuilt[0](*rebuilt[1])
     memo[id(self)] = copied
     if attributes := getattr(self, "__dict__", None):
-        copied.__dict__.update(copy.deepcopy(attributes, memo))
+        copied.__dict__.update(_deepcopied(attributes, memo))
     if self.grad is not None:
         copied.grad = self.grad.detach().clone()
     return copied

@@ -8,6 +8,8 @@
 {'w': 1, 'b': (2, 3)}
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -34,7 +36,7 @@ class Structure:
 
     __slots__ = ("children", "keys", "kind", "size")
 
-    def __init__(self, kind: Any, keys: Key, children: "tuple[Structure, ...]") -> None:
+    def __init__(self, kind: Any, keys: Key, children: tuple[Structure, ...]) -> None:
         self.kind = kind
         self.keys = keys
         self.children = children

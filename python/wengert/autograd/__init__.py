@@ -1,25 +1,16 @@
 """Gradients of recorded computations: `backward`, `grad` and the extension API `Function`."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wengert import _core, grad_mode
 from wengert._core import Node, Tensor
-from wengert.autograd import _checks, forward_ad, functional, graph
-from wengert.autograd.anomaly_mode import (
-    detect_anomaly,
-    is_anomaly_check_nan_enabled,
-    is_anomaly_enabled,
-    set_anomaly_enabled,
-    set_detect_anomaly,
-)
-from wengert.autograd.checkpointing import checkpoint
-from wengert.autograd.function import Function, FunctionContext, once_differentiable
-from wengert.autograd.gradient_checks import GradcheckError, gradcheck, gradgradcheck
-from wengert.functional import _batches
+from wengert._on_demand import on_demand
 from wengert.grad_mode import (
     enable_grad,
     errstate,
@@ -29,6 +20,39 @@ from wengert.grad_mode import (
     no_grad,
     set_grad_enabled,
 )
+
+if TYPE_CHECKING:
+    from wengert.autograd import forward_ad, functional, graph
+    from wengert.autograd.anomaly_mode import (
+        detect_anomaly,
+        is_anomaly_check_nan_enabled,
+        is_anomaly_enabled,
+        set_anomaly_enabled,
+        set_detect_anomaly,
+    )
+    from wengert.autograd.checkpointing import checkpoint
+    from wengert.autograd.function import Function, FunctionContext, once_differentiable
+    from wengert.autograd.gradient_checks import GradcheckError, gradcheck, gradgradcheck
+else:
+    # Most programs need none of it.
+    __getattr__ = on_demand(
+        __name__,
+        {
+            "anomaly_mode": (
+                "detect_anomaly",
+                "is_anomaly_check_nan_enabled",
+                "is_anomaly_enabled",
+                "set_anomaly_enabled",
+                "set_detect_anomaly",
+            ),
+            "checkpointing": ("checkpoint",),
+            "forward_ad": (),
+            "function": ("Function", "FunctionContext", "once_differentiable"),
+            "functional": (),
+            "gradient_checks": ("GradcheckError", "gradcheck", "gradgradcheck"),
+            "graph": (),
+        },
+    )
 
 __all__ = [
     "Function",
@@ -60,14 +84,26 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _is_edge(given: Any) -> bool:
+    if type(given) in (Tensor, tuple, list):
+        return False
+    from wengert.autograd.graph import GradientEdge  # noqa: PLC0415  (few programs have any)
+
+    return isinstance(given, GradientEdge)
+
+
 def _sequence(tensors: Any) -> Sequence[Any]:
     if type(tensors) is Tensor:  # without detours
         return (tensors,)
-    if isinstance(tensors, Tensor | graph.GradientEdge) or tensors is None:
-        tensors = (tensors,)
-    elif isinstance(tensors, dict):
+    if isinstance(tensors, dict):
         tensors = tuple(tensors.values())
-    return tuple(t.node if isinstance(t, graph.GradientEdge) else t for t in tensors)
+    elif isinstance(tensors, Tensor) or tensors is None or _is_edge(tensors):
+        tensors = (tensors,)
+    return tuple(t.node if _is_edge(t) else t for t in tensors)
 
 
 def _given_grads(tensors: Any, grads: Any) -> Sequence[Any]:
@@ -205,6 +241,9 @@ def grad(
     keep = create_graph if retain_graph is None else retain_graph
     grads = _matching_grads(outputs, out, grad_outputs, "grad")
     if is_grads_batched:
+        from wengert.autograd import _checks  # noqa: PLC0415  (few programs need it)
+        from wengert.functional import _batches  # noqa: PLC0415
+
         _checks.require_batches(out, grads)
         results = _batches.pull_back(out, grads, wanted, keep, create_graph)
     else:

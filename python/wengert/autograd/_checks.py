@@ -1,5 +1,7 @@
 """What the functional interface asks of its arguments."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

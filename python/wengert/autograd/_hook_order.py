@@ -5,8 +5,10 @@ graph outside: what it finds there is a part of their gradients only. Their hook
 before the function was evaluated again, get the whole gradient later.
 """
 
+from __future__ import annotations
+
 import itertools
-import threading
+from _thread import _local  # threading.local, whose module takes longer to import
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +18,7 @@ from wengert._core import Tensor
 _registrations = itertools.count()
 
 
-class _Silenced(threading.local):
+class _Silenced(_local):
     before = -1
 
 

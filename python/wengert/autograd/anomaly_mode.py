@@ -1,5 +1,7 @@
 """Finding where NaN in a gradient comes from."""
 
+from __future__ import annotations
+
 from types import TracebackType
 
 from wengert import _core

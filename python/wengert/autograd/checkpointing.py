@@ -1,5 +1,7 @@
 """Memory for time: what a function needs for its derivative is computed again when needed."""
 
+from __future__ import annotations
+
 import functools
 import random
 from collections.abc import Callable, Sequence
@@ -68,7 +70,7 @@ class _Evaluation:
     """
 
     def __init__(
-        self, run: "_Run", markers: Sequence[Tensor], context: AbstractContextManager[Any]
+        self, run: _Run, markers: Sequence[Tensor], context: AbstractContextManager[Any]
     ) -> None:
         self.operation_count = 0
         self.fingerprint = 0

@@ -8,6 +8,8 @@
 UnpackedDualTensor(primal=tensor(9.), tangent=tensor(6.))
 """
 
+from __future__ import annotations
+
 import threading
 from types import TracebackType
 from typing import NamedTuple

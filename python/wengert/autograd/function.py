@@ -1,5 +1,7 @@
 """Operations of your own: `Function`."""
 
+from __future__ import annotations
+
 import functools
 import inspect
 from collections.abc import Callable

@@ -4,6 +4,8 @@ Inputs and outputs are a tensor or a tuple of tensors; results are nested accord
 `wengert.grad` and its companions do the same for nested containers, as transforms.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 

@@ -1,5 +1,7 @@
 """Comparing whole Jacobians with finite differences: `gradcheck` and `gradgradcheck`."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias

@@ -7,6 +7,8 @@
 ('ExpBackward', ['MultiplyBackward'])
 """
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -194,7 +196,7 @@ class _Handles:
         for handle in self._handles:
             handle.remove()
 
-    def __enter__(self) -> "_Handles":
+    def __enter__(self) -> _Handles:
         return self
 
     def __exit__(self, *error: object) -> None:

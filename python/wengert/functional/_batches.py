@@ -1,5 +1,7 @@
 """Many passes in one, and one after the other where that cannot be done."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 

@@ -1,5 +1,7 @@
 """What all transforms share: arguments made variables, results checked, one pass run."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

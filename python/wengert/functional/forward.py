@@ -1,5 +1,7 @@
 """Transforms in forward mode: products with the Jacobian from the right, without a graph."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple

@@ -1,5 +1,7 @@
 """Transforms in reverse mode: gradients, and products with the Jacobian from the left."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any

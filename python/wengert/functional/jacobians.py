@@ -1,5 +1,7 @@
 """Whole matrices of derivatives."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
