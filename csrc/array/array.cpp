@@ -23,6 +23,10 @@ bool Array::is_non_overlapping() const {
 Dims contiguous_strides(const Dims& shape) {
   Dims strides;
   strides.resize(shape.size());
+  if (shape.size() == 1) {  // as small arrays mostly are
+    strides[0] = 1;
+    return strides;
+  }
   const std::int64_t* extents = shape.data();
   std::int64_t* steps = strides.data();
   std::int64_t step = 1;

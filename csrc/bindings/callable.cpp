@@ -9,6 +9,7 @@
 #include "bindings/arguments.h"
 #include "bindings/convert.h"
 #include "bindings/in_place.h"
+#include "bindings/recorded.h"
 #include "engine/evaluate.h"
 
 namespace wengert::bindings {
@@ -86,19 +87,29 @@ void scale_by(const Operation& op, PyObject* alpha, Operand* y, Value* keep) {
 PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_t flags,
                            PyObject* keywords);
 
-PyObject* call_unary(PyObject* callable, PyObject* const* args, std::size_t flags,
-                     PyObject* keywords) {
+[[gnu::noinline]] PyObject* call_unusual_unary(PyObject* callable, PyObject* const* args,
+                                               std::size_t flags, PyObject* keywords) {
   if (PyVectorcall_NARGS(flags) != 1 || keywords || !is_exact_tensor(args[0])) {
     return call_elementwise(callable, args, flags, keywords);
   }
   const Operation& op = *self_of(callable)->operation;
   return guarded([&] {
     Node* node = node_of(args[0]);
-    if (is_plain_scalar(node) && thread_state.modes == 0) [[likely]] {
-      return wrap_new(apply_scalar(op, node, node->value));
+    if (thread_state.modes == 0) [[likely]] {
+      if (is_plain_scalar(node)) return wrap_new(apply_scalar(op, node, node->value));
+      if (Value result = apply_short(op, &node, 1)) return wrap_new(std::move(result));
     }
     return wrap(apply(op, Operand(node)));
   });
+}
+
+PyObject* call_unary(PyObject* callable, PyObject* const* args, std::size_t flags,
+                     PyObject* keywords) {
+  if (PyVectorcall_NARGS(flags) == 1 && !keywords) [[likely]] {
+    const Operation& op = *self_of(callable)->operation;
+    if (PyObject* result = recorded_of_one(op, args[0], op.scalar1)) return result;
+  }
+  return call_unusual_unary(callable, args, flags, keywords);
 }
 
 PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_t flags,

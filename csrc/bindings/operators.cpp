@@ -2,19 +2,20 @@
 // the engine costs about what a float's does; a bound method costs ten times as much.
 #include "bindings/convert.h"
 #include "bindings/in_place.h"
-#include "bindings/tensor_object.h"
+#include "bindings/recorded.h"
 #include "engine/evaluate.h"
 #include "kernels/reduce.h"
 
 namespace wengert::bindings {
 namespace {
 
-// The operation behind a slot. Where its value on two floats is an instruction of the machine, that
+// The operation behind a slot. Where its value on floats is an instruction of the machine, that
 // stands here, too: the call through the record would cost more than all of the arithmetic.
 struct Named {
   const char* name;
   bool on_floats = true;
   double (*instruction)(double, double) = nullptr;
+  double (*of_one)(double) = nullptr;
 };
 constexpr Named kAdd{"add", true, [](double x, double y) { return x + y; }};
 constexpr Named kSubtract{"subtract", true, [](double x, double y) { return x - y; }};
@@ -22,8 +23,9 @@ constexpr Named kMultiply{"multiply", true, [](double x, double y) { return x * 
 constexpr Named kDivide{"divide", true, [](double x, double y) { return x / y; }};
 constexpr Named kFloorDivide{"floor_divide"}, kRemainder{"remainder"}, kPower{"power"},
     kAnd{"bitwise_and", false}, kOr{"bitwise_or", false}, kXor{"bitwise_xor", false},
-    kNegative{"negative"}, kPositive{"positive"}, kAbs{"abs"}, kInvert{"invert", false},
-    kSquare{"square"};
+    kPositive{"positive"}, kAbs{"abs"}, kInvert{"invert", false};
+constexpr Named kNegative{"negative", true, nullptr, [](double x) { return -x; }};
+constexpr Named kSquare{"square", true, nullptr, [](double x) { return x * x; }};
 
 // Looked up when the type is made: a static in a function would be asked at each call whether it is
 // there.
@@ -91,82 +93,77 @@ template <const Named& kName>
         scalar_operand(b, &y, &number_y)) {
       return wrap_new(apply_scalars(op, x, number_x, y, number_y));
     }
+    if (thread_state.modes == 0 && is_exact_tensor(a) && is_exact_tensor(b)) {
+      Node* const arrays[] = {node_of(a), node_of(b)};
+      if (Value result = apply_short(op, arrays, 2)) return wrap_new(std::move(result));
+    }
     return general(op, a, b);
   });
 }
 
-[[gnu::always_inline]] inline bool is_tracked_scalar(PyObject* object) {
-  const auto* tensor = reinterpret_cast<TensorObject*>(object);
-  constexpr unsigned kAsked = kInline | kRequiresGrad | kWrapped;
-  return is_exact_tensor(object) && !tensor->view &&
-         (tensor->node->flags & kAsked) == (kInline | kRequiresGrad);
-}
-
-#if WENGERT_POOLED_HANDLES
-// The result of an operation on tracked scalars and floats; null if memory has to be found first.
-// The value is computed last and nothing else is called: hardly a register has to be saved, which
-// is much of what there is to save at this price.
-template <const Named& kName, unsigned kNeed>
-[[gnu::always_inline]] inline PyObject* recorded(Input a, double x, Input b, double y) {
-  void* memory = detail::handles.take_if_ready();
-  if (!memory) return nullptr;
-  void* node_memory = wengert::detail::scalar_nodes.take_if_ready();
-  if (!node_memory) return detail::handles.give_back(memory), nullptr;
-  const Operation& op = the<kName>();
-  Node* node = new_recorded_scalar<2, kNeed>(node_memory, op, a, b);
-  PyObject* handle = detail::new_handle_in(memory);
-  reinterpret_cast<TensorObject*>(handle)->node = node;
-  if constexpr (kName.instruction != nullptr)
-    node->value = kName.instruction(x, y);
-  else
-    node->value = op.scalar2(x, y);
-  return handle;
-}
-
 // Null where something is unusual.
 template <const Named& kName>
-[[gnu::always_inline]] inline PyObject* recorded(PyObject* a, PyObject* b) {
+[[gnu::always_inline]] inline PyObject* recorded_of_two(PyObject* a, PyObject* b) {
   if (!kName.on_floats || !only_recording()) return nullptr;
+  const Operation& op = the<kName>();
+  const auto value_of_two = [&](double x, double y) {
+    if constexpr (kName.instruction != nullptr)
+      return kName.instruction(x, y);
+    else
+      return op.scalar2(x, y);
+  };
   const auto node = [](PyObject* x) { return reinterpret_cast<TensorObject*>(x)->node; };
   if (is_tracked_scalar(a)) {
     Node* x = node(a);
     if (is_tracked_scalar(b)) {
       Node* y = node(b);
-      return recorded<kName, 3>({.node = x}, x->value, {.node = y}, y->value);
+      return recorded<2, 3>(op, {.node = x}, {.node = y},
+                            [&] { return value_of_two(x->value, y->value); });
     }
     if (!PyFloat_CheckExact(b)) return nullptr;
     const double y = PyFloat_AS_DOUBLE(b);
-    return recorded<kName, 1>({.node = x}, x->value, {.number = y}, y);
+    return recorded<2, 1>(op, {.node = x}, {.number = y},
+                          [&] { return value_of_two(x->value, y); });
   }
   if (!PyFloat_CheckExact(a) || !is_tracked_scalar(b)) return nullptr;
   const double x = PyFloat_AS_DOUBLE(a);
-  return recorded<kName, 2>({.number = x}, x, {.node = node(b)}, node(b)->value);
+  Node* y = node(b);
+  return recorded<2, 2>(op, {.number = x}, {.node = y}, [&] { return value_of_two(x, y->value); });
 }
 
 // See Note [Scalar fast path]: whatever else is asked first, everyone pays for.
 template <const Named& kName>
 PyObject* binary_slot(PyObject* a, PyObject* b) {
-  if (PyObject* result = recorded<kName>(a, b)) [[likely]]
+  if (PyObject* result = recorded_of_two<kName>(a, b)) [[likely]]
     return result;
   return binary<kName>(a, b);
 }
-#else
-template <const Named& kName>
-PyObject* binary_slot(PyObject* a, PyObject* b) {
-  return binary<kName>(a, b);
-}
-#endif
 
 template <const Named& kName>
-PyObject* unary_slot(PyObject* a) {
+[[gnu::noinline]] PyObject* unary(PyObject* a) {
   const Operation& op = the<kName>();
   return guarded([&] {
     Node* node = node_of(a);
     if (kName.on_floats && is_plain_scalar(node) && thread_state.modes == 0)
       return wrap_new(apply_scalar(op, node, node->value));
+    if (thread_state.modes == 0) {
+      if (Value result = apply_short(op, &node, 1)) return wrap_new(std::move(result));
+    }
     return wrap(apply(op, Operand(node)));
   });
 }
+
+template <const Named& kName>
+PyObject* unary_slot(PyObject* a) {
+  if constexpr (kName.of_one != nullptr) {
+    if (PyObject* result = recorded_of_one(the<kName>(), a, kName.of_one)) [[likely]]
+      return result;
+  }
+  return unary<kName>(a);
+}
+
+// Python's 2, as nearly all code has it: others of that value are found by is_two().
+PyObject* the_two = nullptr;
 
 bool is_two(PyObject* object) {
   if (PyLong_CheckExact(object)) return PyLong_AsLong(object) == 2 || (PyErr_Clear(), false);
@@ -175,6 +172,10 @@ bool is_two(PyObject* object) {
 
 // x**2 is x*x: exact, fast, and without a logarithm in its derivatives.
 PyObject* power_slot(PyObject* a, PyObject* b, PyObject* modulo) {
+  if (b == the_two && modulo == Py_None) {
+    if (PyObject* result = recorded_of_one(the<kSquare>(), a, kSquare.of_one)) [[likely]]
+      return result;
+  }
   if (modulo != Py_None) {
     PyErr_SetString(PyExc_TypeError, "pow: a third argument (modulo) is not supported for tensors");
     return nullptr;
@@ -322,6 +323,7 @@ PyObject* rich_compare(PyObject* a, PyObject* b, int which) {
 void add_operator_slots(std::vector<PyType_Slot>& slots) {
   look_up<kAdd, kSubtract, kMultiply, kDivide, kFloorDivide, kRemainder, kPower, kAnd, kOr, kXor,
           kNegative, kPositive, kAbs, kInvert, kSquare>();
+  the_two = checked(PyLong_FromLong(2));
   const PyType_Slot operators[] = {
       {Py_nb_add, slot(binary_slot<kAdd>)},
       {Py_nb_subtract, slot(binary_slot<kSubtract>)},

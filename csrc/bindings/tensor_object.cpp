@@ -13,14 +13,33 @@ namespace wengert::bindings {
 PyTypeObject* tensor_type = nullptr;
 
 constinit SlabPool<detail::kHandleBytes> detail::handles;
+constinit detail::SpareHandles detail::spare_handles;
 
-PyObject* detail::new_python_handle() {
+namespace {
+
+#if !WENGERT_POOLED_HANDLES
+PyObject* new_python_handle() {
   auto* handle = PyObject_GC_New(TensorObject, tensor_type);
   if (!handle) throw py::error_already_set();
   handle->weakrefs = nullptr;
   handle->view = nullptr;
   handle->tracked = false;
   return reinterpret_cast<PyObject*>(handle);
+}
+#endif
+
+}  // namespace
+
+PyObject* detail::new_handle_from_pool(Node* node) {
+#if WENGERT_POOLED_HANDLES
+  for (std::size_t i = 0; i < SpareHandles::kMost / 2; ++i)
+    spare_handles.put(new_handle_in(handles.take()));
+  PyObject* handle = new_handle_in(handles.take());
+#else
+  PyObject* handle = new_python_handle();
+#endif
+  reinterpret_cast<TensorObject*>(handle)->node = node;
+  return handle;
 }
 
 static_assert(sizeof(ViewOf) <= 64);
@@ -73,7 +92,15 @@ void move_retained(Node* before, Node* after) {
   }
 }
 
-// Half of what a scalar operation costs in all is the release of its result.
+[[gnu::noinline]] void give_back_and_let_go(PyObject* object, Node* node) {
+  give_back_handle(object);
+  let_go(node);
+}
+
+[[gnu::noinline]] void let_go_of_array(Node* node) { let_go(node); }
+
+// Half of what a scalar operation costs in all is the release of its result. So whatever is called
+// is called last: then no register has to be saved.
 void deallocate(PyObject* object) {
   auto* self = reinterpret_cast<TensorObject*>(object);
   Node* node = self->node;
@@ -85,8 +112,9 @@ void deallocate(PyObject* object) {
   if (!WENGERT_POOLED_HANDLES || Py_TYPE(object) != tensor_type || rare != 0) [[unlikely]] {
     return deallocate_unusual(object);
   }
-  give_back_handle(object);
-  let_go(node);
+  if (!detail::spare_handles.put(object)) return give_back_and_let_go(object, node);
+  if (!node->is_inline()) return let_go_of_array(node);
+  drop(node);
 }
 
 // What only this handle keeps alive and could refer back to it: hooks, and a Python node.

@@ -2,6 +2,7 @@
 
 #include "engine/anomaly.h"
 #include "engine/batch.h"
+#include "engine/deferred.h"
 #include "engine/evaluate.h"
 #include "engine/forward_log.h"
 #include "engine/packed.h"
@@ -45,12 +46,32 @@ void record_elementwise(const Operation& operation, Node* node, const Operand* o
     }
     node->inputs[i].node = input;
     ++input->references;
-    of_scalars = of_scalars && input->is_inline();
+    of_scalars = of_scalars && input->is_inline() && input->requires_grad();
     if (saves & (static_cast<unsigned>(kSaved0) << i)) save(node, input, i);
   }
   node->of_scalars = of_scalars;
   node->flags = static_cast<std::uint16_t>(flags);
   if (saves & kSavedResult) save(node, node, 2);
+}
+
+// record_elementwise() for a new node of arrays that are even, not wrapped, and watched by nobody.
+void record_short(const Operation& operation, Node* node, Node* const* arrays, int count) {
+  unsigned need = arrays[0]->requires_grad() ? 1 : 0;
+  if (count == 2 && arrays[1]->requires_grad()) need |= 2;
+  if (need == 0 || !thread_state.grad_enabled) return;
+  const unsigned saves = operation.saves[need];
+  node->operation = operation.id;
+  node->input_count = static_cast<std::uint32_t>(count) & 0xffffff;
+  node->set(kRequiresGrad | saves);
+  for (std::uint32_t i = 0; i < static_cast<std::uint32_t>(count); ++i) {
+    node->inputs[i].node = arrays[i];
+    ++arrays[i]->references;
+    if ((saves & (static_cast<unsigned>(kSaved0) << i)) == 0) continue;
+    ArrayNode* saved = arrays[i]->as_array();
+    node->saved_versions += saved->stored.storage->version() * kVersionWeights[i];
+    ++saved->holders;
+  }
+  if (saves & kSavedResult) ++node->as_array()->holders;  // at version 0
 }
 
 void observe_elementwise(const Operation& operation, Node* node, const Operand* operands,
@@ -99,6 +120,31 @@ Value apply(const Operation& operation, const Operand& x, const Operand& y) {
   record_elementwise(operation, result.get(), operands, 2);
   if (thread_state.modes) [[unlikely]]
     observe_elementwise(operation, result.get(), operands, 2);
+  return result;
+}
+
+// Small arrays cost what is asked about them, not their arithmetic: of those that are even nothing
+// is asked twice, and the loop is called as it is. Beyond a few thousand elements none of it shows.
+Value apply_short(const Operation& operation, Node* const* arrays, int count) {
+  constexpr std::int64_t kLongest = 4096;
+  const Array& like = arrays[0]->as_array()->layout();
+  const std::int64_t size = like.size();
+  if (size > kLongest || size >= deferred_from) return Value();
+  const void* data[2] = {};
+  for (int i = 0; i < count; ++i) {
+    if (arrays[i]->has(kInline | kWrapped | kWeak)) return Value();
+    const Array& array = arrays[i]->as_array()->placed();
+    bool contiguous = false;
+    if (array.dtype != like.dtype || !has_shape_of(array, like, &contiguous) || !contiguous)
+      return Value();
+    data[i] = array.data;
+  }
+  const Loop loop = operation.loops[static_cast<std::size_t>(like.dtype)];
+  if (!loop || !is_floating(like.dtype) || like.ndim() == 0) return Value();
+  if (operation.kind == OperationKind::kComparison || thread_state.forward_log) return Value();
+  Value result = make_empty(like.dtype, like.shape);
+  if (size > 0) loop(data, result->as_array()->stored.data, size);
+  record_short(operation, result.get(), arrays, count);
   return result;
 }
 

@@ -42,6 +42,9 @@ struct Operand {
 
 Value apply(const Operation& operation, const Operand& x);
 Value apply(const Operation& operation, const Operand& x, const Operand& y);
+// The same for one or two (count) short arrays that are even: see Note [Even operands]. Null for
+// anything else, and nothing has happened. Only while no modes are on.
+Value apply_short(const Operation& operation, Node* const* arrays, int count);
 // A structural operation on values.
 Value apply(const Operation& operation, const Inputs& inputs,
             std::shared_ptr<Attributes> attributes = nullptr);

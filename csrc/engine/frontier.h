@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -9,6 +11,9 @@
 #include "engine/scratch.h"
 
 namespace wengert {
+
+// Whether an arrival at a node was that of its last user.
+enum class Arrival : std::uint8_t { kLast, kNotLast, kSpecial };
 
 // Note [Uses]: a node is worked through when all its users have been, so their number has to be
 // known. Counting takes a walk over the graph, which costs as much as the pass itself where memory
@@ -57,7 +62,7 @@ class Frontier {
 
   void start(const std::vector<Value>& outputs) {
     if (outputs.size() == 1) {
-      if (takes_part(outputs[0].get())) ready_.push_back(outputs[0].get());
+      if (takes_part(outputs[0].get())) ready_.push(outputs[0].get());
       return;
     }
     for (const Value& output : outputs) {  // some may be used by others
@@ -67,7 +72,7 @@ class Frontier {
 
   // One of the users of a node, with its gradient, has been worked through.
   void reach(Node* node) {
-    if (counted_ ? is_last_use<true>(node) : is_last_use<false>(node)) ready_.push_back(node);
+    if (counted_ ? is_last_use<true>(node) : is_last_use<false>(node)) ready_.push(node);
   }
   // The same, but whether it is ready is left to the caller.
   template <bool kCounted>
@@ -78,24 +83,35 @@ class Frontier {
     if (++uses == node->references) {
       uses = 0;
       // Or the list would be one of the whole graph in the end.
-      if (std::vector<Node*>& list = list_of(node); list.back() == node) list.pop_back();
+      if (NodeStack& list = list_of(node); list.back() == node) list.pop();
       return true;
     }
     if (uses == 1) hold_back(node);
     return false;
   }
 
+  // The same without a call. kSpecial: nothing has happened, is_last_use() has to see to it.
+  template <bool kCounted>
+  [[gnu::always_inline]] Arrival arrive(Node* node) {
+    std::uint32_t& uses = scratch_.uses(node);
+    if constexpr (kCounted) return uses == 0 || --uses == 0 ? Arrival::kLast : Arrival::kNotLast;
+    if (node->references == 1) return Arrival::kLast;
+    const std::uint32_t arrived = uses + 1;
+    if (arrived == 1 || arrived == node->references) return Arrival::kSpecial;
+    uses = arrived;
+    return Arrival::kNotLast;
+  }
+
   bool is_counted() const { return counted_; }
   bool has_ready() const { return !ready_.empty() || (only_leaves_ && !held_leaves_.empty()); }
   // A leaf is waiting whose hooks should not wait for the whole pass.
   bool is_in_haste() const { return in_haste_; }
-  void push(Node* node) { ready_.push_back(node); }
+  void push(Node* node) { ready_.push(node); }
+  bool push_at_once(Node* node) { return ready_.push_at_once(node); }  // false without room
   // Null if there is none.
   Node* pop() {
     if (ready_.empty()) return only_leaves_ ? pop_leaf() : nullptr;
-    Node* node = ready_.back();
-    ready_.pop_back();
-    return node;
+    return ready_.pop();
   }
 
   // Note [Order of hooks]: nodes with hooks wait until nothing else is ready; then the one that got
@@ -130,7 +146,7 @@ class Frontier {
     for (Node* node : waiting_) count_below(node);
     for (Node* node : held_) count_below(node);
     if (current) count_below(current);
-    for (std::vector<Node*>* list : {&held_, &held_leaves_}) {
+    for (NodeStack* list : {&held_, &held_leaves_}) {
       for (Node* node : *list) reach(node);
       list->clear();
     }
@@ -139,7 +155,7 @@ class Frontier {
 
   // Whether the pass will still come to this node.
   bool awaits(Node* node) const {
-    const auto is_in = [&](const std::vector<Node*>& list) {
+    const auto is_in = [&](const auto& list) {
       return std::find(list.begin(), list.end(), node) != list.end();
     };
     return scratch_.uses(node) != 0 || is_in(ready_) || is_in(waiting_);
@@ -153,25 +169,26 @@ class Frontier {
   // A node with hooks is counted in any case, so that it can be told whether the pass awaits it.
   static bool is_single(const Node* node) { return node->references == 1 && !node->has(kHooked); }
 
-  std::vector<Node*>& list_of(const Node* node) { return node->is_leaf() ? held_leaves_ : held_; }
+  NodeStack& list_of(const Node* node) { return node->is_leaf() ? held_leaves_ : held_; }
 
   // Its gradient gathers meanwhile.
   void hold_back(Node* node) {
-    list_of(node).push_back(node);
+    list_of(node).push(node);
     if (node->has(kHooked) && node->is_leaf()) in_haste_ = true;
   }
 
   // Of nodes that were held back, those that went on since are forgotten; the others count as used
   // once, for having arrived.
-  void forget_gone(std::vector<Node*>& held) {
-    std::erase_if(held, [&](Node* node) { return scratch_.uses(node) == 0; });
+  void forget_gone(NodeStack& held) {
+    held.erase_if([&](Node* node) { return scratch_.uses(node) == 0; });
     for (Node* node : held) scratch_.uses(node) = 1;
   }
 
   Node* pop_leaf() {
     while (!held_leaves_.empty()) {
-      Node* leaf = held_leaves_.back();
-      held_leaves_.pop_back();
+      if (held_leaves_.size() > kLeavesAhead)
+        __builtin_prefetch(held_leaves_.end()[-static_cast<std::ptrdiff_t>(kLeavesAhead)], 1);
+      Node* leaf = held_leaves_.pop();
       if (std::exchange(scratch_.uses(leaf), 0) != 0) return leaf;  // else it went on before
     }
     return nullptr;
@@ -183,8 +200,7 @@ class Frontier {
     while (node) {
       node = count_inputs(node);
       if (node || ready_.size() == bottom) continue;
-      node = ready_.back();
-      ready_.pop_back();
+      node = ready_.pop();
     }
   }
 
@@ -195,24 +211,26 @@ class Frontier {
     for_each(node, [&](Node* input) {
       if (!is_single(input) && scratch_.uses(input)++ != 0) return;
       if (input->is_leaf()) return;
-      if (next) ready_.push_back(next);
+      if (next) ready_.push(next);
       next = input;
     });
     return next;
   }
 
   static constexpr std::size_t kSpareCapacity = 4096;
+  // Leaves may lie anywhere; their memory is asked for as many before they are looked at.
+  static constexpr std::size_t kLeavesAhead = 16;
 
   Scratch& scratch_;
   bool only_needed_ = false;
   bool counted_ = false;
   bool in_haste_ = false;
   bool only_leaves_ = false;  // are left
-  std::vector<Node*> ready_;  // a stack
+  NodeStack ready_;
   // Arrived at, but not as often as they have references; and some that went on since. Leaves
   // apart: there may be as many as nodes, and looking at each once more costs what memory costs.
-  std::vector<Node*> held_;
-  std::vector<Node*> held_leaves_;
+  NodeStack held_;
+  NodeStack held_leaves_;
   std::vector<Node*> waiting_;  // with hooks; a heap
 };
 

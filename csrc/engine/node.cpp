@@ -85,19 +85,19 @@ inline void take_apart(Node* node) {
   }
 }
 
-// Whether nothing but the block itself and references to scalars is to be given up.
-inline bool is_plain(const Node* node) {
-  if (node->extra) return false;
-  // A leaf may have a gradient.
-  return node->of_scalars || (node->is_inline() && node->is_leaf() && !node->inputs[0].node);
+// Whether it is a recorded scalar of scalars and has nothing else to give up.
+inline bool is_plain(const Node* node) { return node->of_scalars && !node->extra; }
+
+// The same of a leaf, which may have a gradient.
+inline bool is_plain_leaf(const Node* node) {
+  return node->is_inline() && node->is_leaf() && !node->extra && !node->inputs[0].node;
 }
 
 // Returns one of the inputs that go with it; the other one, if it goes too, is pending.
-inline Node* release_plain(Node* node) {
+[[gnu::always_inline]] inline Node* release_plain(Node* node) {
   prefetch_older(node);
-  const bool is_leaf = node->is_leaf();
-  Node* first = is_leaf ? nullptr : node->first_input();
-  Node* second = is_leaf ? nullptr : node->second_input();
+  Node* first = node->first_input();
+  Node* second = node->second_input();
   detail::scalar_nodes.give_back_in_turn(node);
   Node* next = first && was_last(first) ? first : nullptr;
   if (!second || !was_last(second)) return next;
@@ -113,7 +113,10 @@ inline Node* release_plain(Node* node) {
     if (is_plain(node)) {
       node = release_plain(node);
     } else {
-      take_apart(node);
+      if (is_plain_leaf(node))
+        detail::scalar_nodes.give_back_in_turn(node);
+      else
+        take_apart(node);
       node = nullptr;
     }
     if (node || !pending) continue;
@@ -129,7 +132,7 @@ inline Node* release_plain(Node* node) {
 // the last reference while a release is under way only adds to the list that is being worked off.
 // A scalar whose inputs stay, as those of most temporaries do, is released here and now.
 void destroy(Node* node) {
-  if (!node->of_scalars || node->extra) return drain_from(node);
+  if (!is_plain(node)) return drain_from(node);
   Node* first = node->first_input();
   Node* second = node->second_input();
   // Counted down first and asked then: that is one look at each count.
@@ -151,16 +154,13 @@ Value make_array(Array array) {
   return Value::adopt(node);
 }
 
+// Each member is written once: this is what every operation on small arrays begins with.
 Value make_empty(DType dtype, const Dims& shape) {
-  auto* node = new (array_nodes.take()) ArrayNode;
-  Value result = Value::adopt(node);
-  Array& array = node->stored;
-  array.dtype = dtype;
-  array.shape = shape;
-  array.strides = contiguous_strides(shape);
-  array.storage = allocate(static_cast<std::size_t>(shape.product()) * item_size(dtype));
-  array.data = array.storage->data;
-  return result;
+  StorageRef storage = allocate(static_cast<std::size_t>(shape.product()) * item_size(dtype));
+  void* data = storage->data;
+  void* memory = array_nodes.take();
+  return Value::adopt(new (memory) ArrayNode{
+      Node{}, Array{dtype, shape, contiguous_strides(shape), std::move(storage), data}, 1});
 }
 
 Value make_value(Array array) {
@@ -180,12 +180,6 @@ Array Value::array() const {
   array.storage->shared_version = &node_->version;
   array.data = &node_->value;
   return array;
-}
-
-std::uint32_t version_of(const Node* node) {
-  if (node->is_inline()) return node->version;
-  const auto& storage = node->as_array()->layout().storage;  // of what waits: none, version 0
-  return storage ? storage->version() : 0;
 }
 
 NodeCounts node_counts() { return {detail::scalar_nodes.live(), array_nodes.live()}; }

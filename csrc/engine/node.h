@@ -68,7 +68,8 @@ struct Node {
   std::uint32_t uses = 0;            // scratch of the sort; zero outside a pass
   std::uint32_t input_count : 24 = 0;
   std::uint32_t marks : kMarkBits = 0;  // scratch of a pass or a forward log; zero outside
-  std::uint32_t of_scalars : 1 = 0;     // an inline node recorded of inline nodes and numbers
+  // An inline node recorded of inline nodes that required grad, and numbers.
+  std::uint32_t of_scalars : 1 = 0;
   Extra* extra = nullptr;
 
   bool has(unsigned flag) const { return (flags & flag) != 0; }
@@ -309,7 +310,11 @@ Value make_empty(DType dtype, const Dims& shape);  // the same, contiguous, not 
 // As make_array, but 0-d float64 becomes inline. What operations return.
 Value make_value(Array array);
 
-std::uint32_t version_of(const Node* node);
+inline std::uint32_t version_of(const Node* node) {
+  if (node->is_inline()) return node->version;
+  const StorageRef& storage = node->as_array()->layout().storage;  // none: of what waits
+  return storage ? storage->version() : 0;
+}
 
 // Note [Versions]: a node keeps one number for the versions of all it saved, the sum of those of
 // inputs 0 and 1 and of its result by these weights; values in attributes weigh 1. It changes

@@ -6,7 +6,7 @@
 namespace wengert {
 
 const Operation* operation_table[kMaxOperations];
-void (*scalar_backward_table[kMaxOperations])(Node*, double);
+ScalarSteps scalar_steps[2][kMaxOperations];
 
 namespace {
 
@@ -62,7 +62,7 @@ Operation& add_operation(Operation record) {
   Operation& added = records.back();
   by_name[added.name] = &added;
   operation_table[added.id] = &added;
-  scalar_backward_table[added.id] = added.scalar_backward;
+  for (int counted : {0, 1}) scalar_steps[counted][added.id] = added.scalar_steps[counted];
   return added;
 }
 

@@ -59,6 +59,19 @@ struct NodeTag {
   std::uint16_t flags = 0;
 };
 
+// Works through a scalar node of a backward pass, and returns one to go on with: see
+// Note [Scalar walk].
+template <class Scratch>
+class Frontier;
+struct InNodes;
+using ScalarStep = Node* (*)(Node* node, Frontier<InNodes>& frontier, bool keep);
+// By which inputs are numbers, as the flags of the node have it.
+using ScalarSteps = std::array<ScalarStep, 4>;
+inline unsigned numbers_of(const Node* node) {
+  static_assert(kNumber0 == 4 && kNumber1 == 8);
+  return (node->flags >> 2) & 3U;
+}
+
 struct Operation {
   std::string name = {};
   std::string doc = {};
@@ -78,9 +91,9 @@ struct Operation {
   double (*scalar2)(double, double) = nullptr;
   std::array<Loop, kDTypes> loops{};  // null: not for this dtype
   Derivative derivatives[2] = {};
-  std::uint16_t saves[4] = {};  // flags, by which of the two inputs require grad
-  NodeTag scalar_tags[4] = {};  // the same for recorded scalars, complete
-  void (*scalar_backward)(Node* node, double g) = nullptr;
+  std::uint16_t saves[4] = {};       // flags, by which of the two inputs require grad
+  NodeTag scalar_tags[4] = {};       // the same for recorded scalars, complete
+  ScalarSteps scalar_steps[2] = {};  // where arrivals are counted, and where uses are
   // Refuses inputs by their values; called for integers only, a number being an array without axes.
   void (*check)(const Operation& operation, const Array& x, const Array& y) = nullptr;
 
@@ -109,8 +122,8 @@ const Operation& operation(const std::string& name);  // throws std::out_of_rang
 const Operation* find_operation(const std::string& name);
 int operation_count();
 
-// The hot loop's own copy of `scalar_backward`, by operation id.
-extern void (*scalar_backward_table[kMaxOperations])(Node*, double);
+// The hot loop's own copy of them, by operation id.
+extern ScalarSteps scalar_steps[2][kMaxOperations];
 
 // Errors that become Python's TypeError and so on; ValueError and IndexError are
 // std::invalid_argument and std::out_of_range.

@@ -14,16 +14,6 @@ void release_saved(Node* node);
 // node.
 [[noreturn]] void modified_in_place(const Node* node, const Node* changed, std::uint32_t saved);
 
-// versions_of_saved() of an inline node whose inputs are inline: the hot loop of a pass asks for
-// each one.
-inline std::uint32_t versions_of_scalars(const Node* node) {
-  std::uint32_t sum = node->has(kSavedResult) ? node->version * kVersionWeights[2] : 0;
-  if ((node->flags & (kSaved0 | kNumber0)) == kSaved0) sum += node->inputs[0].node->version;
-  if ((node->flags & (kSaved1 | kNumber1)) == kSaved1)
-    sum += node->inputs[1].node->version * kVersionWeights[1];
-  return sum;
-}
-
 // An input as the node saw it: a node, or a number that was not worth one.
 Value input_value(Node* node, std::uint32_t i);
 

@@ -1,7 +1,10 @@
 // What a backward pass notes down for each node while it is under way.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "engine/backward.h"
@@ -96,12 +99,68 @@ class MissingGradients {
   std::unordered_map<const Node*, std::uint32_t> uses_;
 };
 
+// A stack of nodes that can be pushed to without a call: see Note [Scalar walk].
+class NodeStack {
+ public:
+  NodeStack() = default;
+  NodeStack(NodeStack&& other) noexcept
+      : begin_(std::exchange(other.begin_, nullptr)),
+        end_(std::exchange(other.end_, nullptr)),
+        limit_(std::exchange(other.limit_, nullptr)) {}
+  NodeStack& operator=(NodeStack&& other) noexcept {
+    std::swap(begin_, other.begin_);
+    std::swap(end_, other.end_);
+    std::swap(limit_, other.limit_);
+    return *this;
+  }
+  ~NodeStack() { delete[] begin_; }
+
+  void push(Node* node) {
+    if (end_ == limit_) grow();
+    *end_++ = node;
+  }
+  [[gnu::always_inline]] bool push_at_once(Node* node) {
+    if (end_ == limit_) return false;
+    *end_++ = node;
+    return true;
+  }
+  Node* pop() { return *--end_; }  // there is one
+  Node* back() const { return end_[-1]; }
+  bool empty() const { return begin_ == end_; }
+  std::size_t size() const { return static_cast<std::size_t>(end_ - begin_); }
+  std::size_t capacity() const { return static_cast<std::size_t>(limit_ - begin_); }
+  Node* operator[](std::size_t i) const { return begin_[i]; }
+  Node* const* begin() const { return begin_; }
+  Node* const* end() const { return end_; }
+  void clear() { end_ = begin_; }
+  template <class F>
+  void erase_if(F f) {
+    end_ = std::remove_if(begin_, end_, f);
+  }
+
+ private:
+  [[gnu::noinline]] void grow() {
+    const std::size_t count = size();
+    const std::size_t room = std::max<std::size_t>(64, 2 * count);
+    Node** larger = new Node*[room];
+    std::copy(begin_, end_, larger);
+    delete[] begin_;
+    begin_ = larger;
+    end_ = larger + count;
+    limit_ = larger + room;
+  }
+
+  Node** begin_ = nullptr;
+  Node** end_ = nullptr;
+  Node** limit_ = nullptr;
+};
+
 // The lists of the pass before, if they were not huge: most graphs are small, and allocating would
 // be a good part of walking them.
 struct SpareLists {
-  std::vector<Node*> ready;
-  std::vector<Node*> held;
-  std::vector<Node*> held_leaves;
+  NodeStack ready;
+  NodeStack held;
+  NodeStack held_leaves;
 };
 inline SpareLists spare_lists;
 

@@ -115,29 +115,30 @@ void Slabs::make_room() {
   Slab* next = with_room_;
   if (next) {
     unlink(next);
-    if (next->live == 0) --empty_;
+    if (next->idle == next->carved) --empty_;
   } else {
     next = new_slab();
   }
   if (current_ != &full) {
     current_->listed = false;
-    current_->live -= kUnlisted;
+    current_->idle += kUnlisted;
   }
   current_ = next;
 }
 
 void Slabs::became_available(Slab* slab) {
-  if (!slab->listed) slab->live += kUnlisted;
-  if (slab->live == 0) {
+  if (!slab->listed) slab->idle -= kUnlisted;
+  const bool is_empty = slab->idle == slab->carved;
+  if (is_empty) {
     slab->free = nullptr;
-    slab->carved = kHeader;
+    slab->carved = slab->idle = kHeader;
   }
   if (slab == current_) return;
   if (!slab->listed) {
     slab->listed = true;
     link(slab);
   }
-  if (slab->live > 0) return;
+  if (!is_empty) return;
   if (empty_ >= kCachedEmpty) {
     unlink(slab);
     delete_slab(slab);
@@ -164,15 +165,11 @@ void Slabs::release_retired() {
   while (void* slab = retired().take()) unmap(slab, kSlabBytes);
 }
 
-std::int64_t Slabs::live() const {
-#ifdef __SANITIZE_ADDRESS__
-  return live_;
-#else
-  std::int64_t count = 0;
+std::size_t Slabs::taken_bytes() const {
+  std::size_t bytes = 0;
   for (const Slab* slab = newest_; slab; slab = slab->older)
-    count += slab->live + (slab->listed ? 0 : kUnlisted);
-  return count;
-#endif
+    bytes += slab->carved - (slab->idle - (slab->listed ? 0 : kUnlisted));
+  return bytes;
 }
 
 }  // namespace wengert

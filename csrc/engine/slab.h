@@ -20,9 +20,6 @@ class Slabs {
   // Gives slabs that the system may take (Note [Retired slabs]) to it at once.
   static void release_retired();
 
-  // How many blocks are taken. Walks over the slabs: the hot paths keep no count of their own.
-  std::int64_t live() const;
-
  protected:
   static constexpr std::size_t kSlabBytes = std::size_t{2} << 20;
   static constexpr std::size_t kHeader = 64;  // a Slab, before its blocks
@@ -34,9 +31,10 @@ class Slabs {
   struct Slab {
     Block* free = nullptr;         // blocks given back
     std::size_t carved = kHeader;  // bytes handed out so far, with the header
-    // Blocks taken; less kUnlisted while the slab is neither current nor in a list, so that one
-    // comparison tells whether it empties or has room again.
-    std::int32_t live = 0;
+    // Of those, the header and what `free` has: all of them if nothing is taken. More by kUnlisted
+    // while the slab is neither current nor in a list, so that one comparison tells whether it
+    // empties or has room again. So carving, which records a graph, counts nothing.
+    std::size_t idle = kHeader;
     bool listed = true;
     Slab* next = nullptr;  // in the list of those with room
     Slab* previous = nullptr;
@@ -44,7 +42,7 @@ class Slabs {
     Slab* newer = nullptr;
   };
   static_assert(sizeof(Slab) <= kHeader);
-  static constexpr std::int32_t kUnlisted = 1 << 30;
+  static constexpr std::size_t kUnlisted = std::size_t{1} << 30;
 
   static Slab full;  // what is current before the first slab
 
@@ -56,6 +54,7 @@ class Slabs {
   }
   void make_room();  // in the current slab, by making another one current
   void became_available(Slab* slab);
+  std::size_t taken_bytes() const;
 
   Slab* current_ = &full;
 #ifdef __SANITIZE_ADDRESS__
@@ -80,6 +79,14 @@ class Slabs {
 template <std::size_t kSize>
 class SlabPool : public Slabs {
  public:
+  // How many blocks are taken. Walks over the slabs: the hot paths keep no count of their own.
+  std::int64_t live() const {
+#ifdef __SANITIZE_ADDRESS__
+    return live_;
+#endif
+    return static_cast<std::int64_t>(taken_bytes() / kSize);
+  }
+
   [[gnu::always_inline]] void* take() {
 #ifdef __SANITIZE_ADDRESS__
     ++live_;
@@ -98,13 +105,12 @@ class SlabPool : public Slabs {
     Slab* slab = current_;
     if (Block* block = slab->free) {
       slab->free = block->next;
-      ++slab->live;
+      slab->idle -= kSize;
       return block;
     }
     if (slab->carved + kSize > kSlabBytes) return nullptr;
     char* block = reinterpret_cast<char*>(slab) + slab->carved;
     slab->carved += kSize;
-    ++slab->live;
     return block;
   }
 
@@ -114,7 +120,7 @@ class SlabPool : public Slabs {
 #endif
     Slab* slab = slab_of(pointer);
     link_free(slab, pointer);
-    if (--slab->live <= 0) became_available(slab);
+    if (slab->idle >= slab->carved) became_available(slab);
   }
 
   // Note [Last in, first out]: of many blocks that are given back in a row, one that was carved
@@ -129,12 +135,13 @@ class SlabPool : public Slabs {
     if (!is_last(slab, pointer) && slab->free && is_last(slab, slab->free)) {
       slab->carved = place_of(slab->free);
       slab->free = slab->free->next;
+      slab->idle -= kSize;
     }
     if (is_last(slab, pointer))
       slab->carved = place_of(pointer);
     else
       link_free(slab, pointer);
-    if (--slab->live <= 0) became_available(slab);
+    if (slab->idle >= slab->carved) became_available(slab);
   }
 
  private:
@@ -145,6 +152,7 @@ class SlabPool : public Slabs {
     auto* block = static_cast<Block*>(pointer);
     block->next = slab->free;
     slab->free = block;
+    slab->idle += kSize;
   }
 #ifdef __SANITIZE_ADDRESS__
   void release(void* pointer) {

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/apply.h"
+#include "engine/scalar_walk.h"
 #include "ops/numbers.h"
 #include "ops/values.h"
 
@@ -152,43 +152,30 @@ Derivative make_derivative(Zero) {
 
 template <int kArity, class D>
 struct ScalarRule;
-template <int kArity, unsigned kReads, class F>
-struct ScalarRule<kArity, Formula<kReads, F>> {
+template <int kArity, unsigned kWhich, class F>
+struct ScalarRule<kArity, Formula<kWhich, F>> {
+  static constexpr unsigned kReads = kWhich;
   static double at(double g, double x0, double x1, double r) {
-    return evaluate<kArity, kReads, F, double>(g, x0, x1, r);
+    return evaluate<kArity, kWhich, F, double>(g, x0, x1, r);
   }
 };
 template <int kArity>
 struct ScalarRule<kArity, Pass> {
+  static constexpr unsigned kReads = kNothing;
   static double at(double g, double, double, double) { return g; }
 };
 template <int kArity>
 struct ScalarRule<kArity, Zero> {
+  static constexpr unsigned kReads = kNothing;
   static double at(double, double, double, double) { return 0.0; }
 };
 
-// All inputs that are nodes are inline: the pass has seen to that.
-inline double scalar_input(const Node* node, unsigned i) {
-  return node->has(static_cast<unsigned>(kNumber0) << i) ? node->inputs[i].number
-                                                         : node->inputs[i].node->value;
-}
-
-template <class D>
-void unary_scalar_backward(Node* node, double g) {
-  Node* x = node->inputs[0].node;
-  x->grad.number += ScalarRule<1, D>::at(g, x->value, 0.0, node->value);
-}
-
-template <class D0, class D1>
-void binary_scalar_backward(Node* node, double g) {
-  const double a = scalar_input(node, 0);
-  const double b = scalar_input(node, 1);
-  if (!node->has(kNumber0)) {
-    node->inputs[0].node->grad.number += ScalarRule<2, D0>::at(g, a, b, node->value);
-  }
-  if (!node->has(kNumber1)) {
-    node->inputs[1].node->grad.number += ScalarRule<2, D1>::at(g, a, b, node->value);
-  }
+// Both inputs are nodes, only the second, only the first.
+template <bool kCounted, class Rule0, class Rule1>
+constexpr ScalarSteps binary_steps() {
+  return {binary_scalar_step<kCounted, 3, Rule0, Rule1>,
+          binary_scalar_step<kCounted, 2, Rule0, Rule1>,
+          binary_scalar_step<kCounted, 1, Rule0, Rule1>};
 }
 
 // ---- records --------------------------------------------------------------------------------
@@ -248,7 +235,9 @@ void unary(const Info& info, V, D rule) {
       detail::record_of(info, kReal ? OperationKind::kReal : OperationKind::kNumeric, 1);
   detail::set_value<1, detail::UnaryLoop, Types, V>(record);
   record.derivatives[0] = detail::make_derivative<1>(rule);
-  record.scalar_backward = detail::unary_scalar_backward<D>;
+  using Rule = detail::ScalarRule<1, D>;
+  record.scalar_steps[0] = {unary_scalar_step<false, Rule>};
+  record.scalar_steps[1] = {unary_scalar_step<true, Rule>};
   add_operation(std::move(record));
 }
 
@@ -261,7 +250,10 @@ void binary(const Info& info, V, D0 rule0, D1 rule1,
   detail::set_value<2, detail::BinaryLoop, Types, V>(record);
   record.derivatives[0] = detail::make_derivative<2>(rule0);
   record.derivatives[1] = detail::make_derivative<2>(rule1);
-  record.scalar_backward = detail::binary_scalar_backward<D0, D1>;
+  using Rule0 = detail::ScalarRule<2, D0>;
+  using Rule1 = detail::ScalarRule<2, D1>;
+  record.scalar_steps[0] = detail::binary_steps<false, Rule0, Rule1>();
+  record.scalar_steps[1] = detail::binary_steps<true, Rule0, Rule1>();
   record.check = check;
   add_operation(std::move(record));
 }
