@@ -127,6 +127,7 @@ Value apply(const Operation& operation, const Operand& x, const Operand& y) {
 // is asked twice, and the loop is called as it is. Beyond a few thousand elements none of it shows.
 Value apply_short(const Operation& operation, Node* const* arrays, int count) {
   constexpr std::int64_t kLongest = 4096;
+  if (arrays[0]->is_inline()) return Value();
   const Array& like = arrays[0]->as_array()->layout();
   const std::int64_t size = like.size();
   if (size > kLongest || size >= deferred_from) return Value();
