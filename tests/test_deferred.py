@@ -88,6 +88,17 @@ def test_shapes_and_dtypes_taken_in_turns():
     check_same(program)
 
 
+def test_a_number_stretched():
+    number = wg.tensor([[2.0]])
+    stretched = wg.broadcast_to(number, (3, 4))
+    y = wg.tensor(points((3, 4)))
+    first, second = stretched * y, stretched + 1.0
+    number.mul_(5.0)
+    np.testing.assert_array_equal(first.numpy(), 2 * points((3, 4)))
+    np.testing.assert_array_equal(second.numpy(), np.full((3, 4), 3.0))
+    np.testing.assert_array_equal((stretched * y).numpy(), 10 * points((3, 4)))
+
+
 WRITES = {
     "item": lambda x: x.__setitem__(0, 5.0),
     "slice": lambda x: x.__setitem__(slice(1, 3), wg.tensor([7.0, 8.0])),

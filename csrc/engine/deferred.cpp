@@ -70,17 +70,20 @@ bool can_wait_for(const Node* node, const Array& like) {
   const Array& array = operand->layout();
   if (array.dtype != like.dtype || node->has(kWeak) || !(array.shape == like.shape)) return false;
   if (operand->deferred >= 0) return true;
-  return array.data && array.is_contiguous() && !is_shared(*array.storage.get());
+  if (!array.data) return false;
+  return array.is_one_number() || (array.is_contiguous() && !is_shared(*array.storage.get()));
 }
 
-int operand_of(ArrayProgram& program, const Operand& operand) {
-  const Node* node = operand.node;
+int number_of_operand(ArrayProgram& program, const Operand& given) {
+  const Node* node = given.node;
   if (node && !node->is_inline()) {
-    const ArrayNode* array = node->as_array();
-    return array->deferred >= 0 ? array->deferred : program.read_array(array->layout());
+    const ArrayNode* operand = node->as_array();
+    if (operand->deferred >= 0) return operand->deferred;
+    const Array& array = operand->layout();
+    return array.is_one_number() ? program.read_number(array.data) : program.read_array(array);
   }
   Number number;
-  const double value = node ? node->value : operand.number;
+  const double value = node ? node->value : given.number;
   if (program.dtype() == DType::kFloat64)
     number.f64 = value;
   else
@@ -140,7 +143,7 @@ Value defer(const Operation& operation, const Operand* operands, int count, cons
   }
   start_program(like);
   int in[2] = {};
-  for (int i = 0; i < count; ++i) in[i] = operand_of(waiting->program, operands[i]);
+  for (int i = 0; i < count; ++i) in[i] = number_of_operand(waiting->program, operands[i]);
   return make_deferred(waiting->program.add_step(loop, count, in));
 }
 
