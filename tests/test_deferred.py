@@ -7,7 +7,10 @@ once, once with all of them waiting.
 import copy
 import os
 import pickle
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,12 +189,45 @@ def test_a_saved_value_written_to_since_is_refused():
         z.sum().backward()
 
 
+def test_what_waits():
+    own = [wg.ones(5), wg.rand(5), wg.tensor(points(5)), wg.linspace(0, 1, 5), wg.zeros(5)[1:]]
+    stretched = wg.broadcast_to(wg.tensor(2.0, dtype="float32"), (4,))
+    for x in [*own, stretched]:
+        assert _core.is_deferred(x * 2.0), x
+        assert _core.is_deferred(wg.sin(x)), x
+    with wg.errstate(over="raise"):
+        assert not _core.is_deferred(own[0] * 2.0)
+    with autograd.detect_anomaly():
+        assert not _core.is_deferred(own[0] * 2.0)
+    for x in [wg.from_numpy(points()), wg.tensor([1, 2]), wg.tensor(3.0), own[0] > 1, own[2][::2]]:
+        assert not _core.is_deferred(x + x), x
+    _core.defer_from(6)
+    assert not _core.is_deferred(own[0] * 2.0)
+
+
+def test_an_array_that_shares_memory_ends_the_waiting_as_long_as_it_lives():
+    x = wg.ones(5)
+    y = x * 2.0
+    seen = x.numpy()
+    assert not _core.is_deferred(y)
+    y = x * 2.0
+    assert not _core.is_deferred(y)
+    seen[:] = 0
+    np.testing.assert_array_equal(y.numpy(), np.full(5, 2.0))
+    del seen
+    z = x * 2.0
+    assert _core.is_deferred(z)
+    np.testing.assert_array_equal(z.numpy(), np.zeros(5))
+
+
 def test_looking_at_shape_and_graph_asks_for_no_elements():
     x = leaf()
     y = wg.exp(x) * 2.0
-    assert y.shape == (7,)
+    part = wg.zeros(9)[2:]
+    assert (y.shape, part.shape) == ((7,), (7,))
     assert (y.ndim, y.size, y.dtype, y.requires_grad) == (1, 7, wg.float64, True)
     assert y.grad_fn.name() == "MultiplyBackward"
+    assert _core.is_deferred(y)
     np.testing.assert_array_equal(y.detach().numpy(), np.exp(points()) * 2)
 
 
@@ -328,6 +364,38 @@ def _trained(steps):
         with wg.no_grad():
             w -= 0.1 * w.grad
     return w.detach().numpy().copy()
+
+
+OUT_OF_MEMORY = """
+import resource
+import wengert as wg
+x, other = wg.ones(4_000_000), wg.ones(3)
+have = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (have + 300_000_000, resource.RLIM_INFINITY))
+results = [x * float(i) for i in range(60)]
+for tensor in (other, results[7]):
+    try:
+        tensor.numpy()
+    except MemoryError:
+        print("no memory")
+assert other.tolist() == [1.0, 1.0, 1.0]
+assert (x * 2.0).sum().item() == 8_000_000
+try:
+    results[7] + 1.0
+except MemoryError:
+    print("still none")
+del results, tensor
+assert (x * 3.0).sum().item() == 12_000_000
+print("works on")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
+@pytest.mark.skipif("ASAN_OPTIONS" in os.environ, reason="a sanitizer needs address space")
+def test_memory_runs_out():
+    command = [sys.executable, "-c", OUT_OF_MEMORY]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["no memory", "no memory", "still none", "works on"], done
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

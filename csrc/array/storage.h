@@ -17,7 +17,7 @@ struct Storage {
   void (*release)(void* owner) = nullptr;  // for memory that belongs to somebody else
   void* owner = nullptr;
   std::uint32_t* shared_version = nullptr;  // the version of the value whose memory this aliases
-  std::uint32_t exposures = 0;              // NumPy arrays that share it
+  std::uint32_t exposures = 0;              // in which NumPy arrays others may write to it
   bool writable = true;
 
   std::uint32_t version() const { return shared_version ? *shared_version : version_; }

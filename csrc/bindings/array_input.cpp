@@ -239,7 +239,7 @@ Array copy_from_array_like(PyObject* object) {
   return copy_of(*array);
 }
 
-Value shared_value(PyObject* object) {
+Value shared_value(PyObject* object, bool is_new) {
   auto buffer = std::make_unique<Buffer>(object);
   auto array = buffer->open ? array_over(buffer->view) : std::nullopt;
   if (!array) {
@@ -259,6 +259,7 @@ Value shared_value(PyObject* object) {
         delete static_cast<Buffer*>(owner);
       },
       buffer.release());
+  array->storage->exposures = is_new ? 0 : 1;
   return make_array(std::move(*array));
 }
 

@@ -15,6 +15,6 @@ Array copy_from_array_like(PyObject* object);
 // Of a nested sequence of numbers and arrays.
 Array copy_from_sequence(PyObject* object);
 // Shares the memory of an array with a buffer; `object` stays alive with it.
-Value shared_value(PyObject* object);
+Value shared_value(PyObject* object, bool is_new);
 
 }  // namespace wengert::bindings

@@ -210,6 +210,13 @@ void add_debugging(py::module_& module) {
       },
       "Gives memory kept for reuse back to the system.");
   module.def(
+      "is_deferred",
+      [](const py::object& tensor) {
+        const Value value = value_of(tensor.ptr());
+        return !value->is_inline() && value->as_array()->deferred >= 0;
+      },
+      py::arg("tensor"), "Whether the operation that makes it waits to be computed: for tests.");
+  module.def(
       "defer_from", [](std::int64_t size) { return std::exchange(deferred_from, size); },
       py::arg("size"),
       "Sets from how many elements on operations wait to be computed together, and returns what it "
@@ -255,9 +262,15 @@ PYBIND11_MODULE(_core, module) {
   module.def(
       "from_numpy",
       [](const py::object& array) {
-        return py::reinterpret_steal<py::object>(wrap(shared_value(array.ptr())));
+        return py::reinterpret_steal<py::object>(wrap(shared_value(array.ptr(), false)));
       },
       py::arg("array"), "A tensor that shares the memory of an array.");
+  module.def(
+      "from_new_numpy",
+      [](const py::object& array) {
+        return py::reinterpret_steal<py::object>(wrap(shared_value(array.ptr(), true)));
+      },
+      py::arg("array"), "The same for an array that nobody else has, nor will have.");
   module.def("operations", describe_operations);
   module.def("functions", describe_functions);
   module.def("parameter_aliases", parameter_aliases);

@@ -20,7 +20,7 @@ PyObject* get_ndim(PyObject* self, void*) { return PyLong_FromLong(value_of(self
 PyObject* get_size(PyObject* self, void*) { return PyLong_FromLongLong(value_of(self).size()); }
 PyObject* get_dtype(PyObject* self, void*) { return dtype_object(value_of(self).dtype()); }
 PyObject* get_strides(PyObject* self, void*) {
-  return guarded([&] { return shape_tuple(value_of(self).array().strides); });
+  return guarded([&] { return shape_tuple(value_of(self).placed().strides); });
 }
 PyObject* get_is_leaf(PyObject* self, void*) { return PyBool_FromLong(node_of(self)->is_leaf()); }
 PyObject* get_requires_grad(PyObject* self, void*) {
@@ -348,7 +348,7 @@ PyObject* zero_(PyObject* self, PyObject*) {
 }
 
 PyObject* is_contiguous(PyObject* self, PyObject*) {
-  return guarded([&] { return PyBool_FromLong(value_of(self).array().is_contiguous()); });
+  return guarded([&] { return PyBool_FromLong(value_of(self).placed().is_contiguous()); });
 }
 
 PyObject* contiguous_tensor(PyObject* self, PyObject*) {

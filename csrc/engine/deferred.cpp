@@ -28,6 +28,8 @@ struct Waiting {
   Waiting(DType dtype, const Dims& shape) : program(dtype, shape) {}
 };
 Waiting* waiting = nullptr;
+// Results that somebody holds, but for which there was no memory.
+std::size_t lost = 0;
 
 // The program that is being computed, if one is: without the interpreter's lock, so another thread
 // may come and ask.
@@ -60,7 +62,7 @@ void set_computing(bool value) {
   if (!value) computed.notify_all();
 }
 
-bool is_shared(const Storage& storage) { return storage.exposures > 0 || !is_own_memory(storage); }
+bool is_shared(const Storage& storage) { return storage.exposures > 0 || storage.shared_version; }
 
 // Whether an operand is even (see Note [Even operands]) and nobody else can write to it.
 bool can_wait_for(const Node* node, const Array& like) {
@@ -69,7 +71,7 @@ bool can_wait_for(const Node* node, const Array& like) {
   const ArrayNode* operand = node->as_array();
   const Array& array = operand->layout();
   if (array.dtype != like.dtype || node->has(kWeak) || !(array.shape == like.shape)) return false;
-  if (operand->deferred >= 0) return true;
+  if (operand->deferred != ArrayNode::kComputed) return operand->deferred >= 0;
   if (!array.data) return false;
   return array.is_one_number() || (array.is_contiguous() && !is_shared(*array.storage.get()));
 }
@@ -117,18 +119,26 @@ void start_program(const Array& like) {
   any_deferred = true;
 }
 
-// Computes what waits. If that fails, it still waits.
-std::vector<Array> run_waiting() {
-  struct Computing {
-    Computing() { set_computing(true); }
-    ~Computing() { set_computing(false); }
-  } const now;
+std::vector<Array> memory_for_results() {
   std::vector<Array> arrays;
   for (const ArrayNode* node : waiting->results) {
     arrays.push_back(waiting->program.new_memory_for(node->deferred));
   }
-  waiting->program.run();
   return arrays;
+}
+
+// Computes what waits. `arrays` are the results, or none if there was no memory.
+void run_waiting(std::vector<Array>& arrays) {
+  struct Computing {
+    Computing() { set_computing(true); }
+    ~Computing() { set_computing(false); }
+  } const now;
+  try {
+    arrays = memory_for_results();
+    waiting->program.run();
+  } catch (const std::bad_alloc&) {
+    arrays.clear();
+  }
 }
 
 }  // namespace
@@ -150,25 +160,43 @@ Value defer(const Operation& operation, const Operand* operands, int count, cons
 void compute_deferred() {
   while (is_computing) await_other_thread();
   if (!waiting) return;
-  std::vector<Array> arrays = run_waiting();
+  std::vector<Array> arrays;
+  run_waiting(arrays);
   const std::unique_ptr<Waiting> done(std::exchange(waiting, nullptr));
-  any_deferred = false;
-  for (std::size_t i = 0; i < arrays.size(); ++i) {
+  const bool failed = arrays.empty();
+  for (std::size_t i = 0; i < done->results.size(); ++i) {
     ArrayNode* node = done->results[i];
-    node->deferred = -1;
-    if (node->holders > 0) node->stored = std::move(arrays[i]);
+    node->deferred = ArrayNode::kComputed;
+    if (node->holders == 0) continue;
+    if (failed) {
+      node->deferred = ArrayNode::kLost;
+      ++lost;
+    } else {
+      node->stored.storage = std::move(arrays[i].storage);
+      node->stored.data = arrays[i].data;
+    }
   }
+  any_deferred = lost > 0;
   for (ArrayNode* node : done->results) drop(node);
+  if (failed) throw std::bad_alloc();
+}
+
+void compute_deferred(ArrayNode* node) {
+  compute_deferred();
+  if (node->deferred == ArrayNode::kLost) throw std::bad_alloc();
 }
 
 void lose_deferred(ArrayNode* node) {
-  if (is_computing) return;  // another thread's affair
-  node->deferred = -1;
-  std::erase(waiting->results, node);
-  --node->references;  // not the last one: who calls has one
-  if (!waiting->results.empty()) return;
-  delete std::exchange(waiting, nullptr);
-  any_deferred = false;
+  if (node->deferred == ArrayNode::kLost) {
+    --lost;
+  } else {
+    if (is_computing) return;  // another thread's affair
+    std::erase(waiting->results, node);
+    --node->references;  // not the last one: who calls has one
+    if (waiting->results.empty()) delete std::exchange(waiting, nullptr);
+  }
+  node->deferred = ArrayNode::kComputed;
+  any_deferred = waiting || lost > 0;
 }
 
 }  // namespace wengert

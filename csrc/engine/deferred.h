@@ -14,7 +14,8 @@ namespace wengert {
 // Results that nobody holds when the time comes never exist as a whole.
 //
 // There is one program that waits at a time. Its results know their place in it; each is referred
-// to from there until it is computed or nobody needs its value.
+// to from there until it is computed or nobody needs its value. If memory runs out, what waits is
+// lost: asking for one of those values raises, and all others are there as before.
 
 // From so many elements on. Smaller arrays stay in the cache anyway.
 inline std::int64_t deferred_from = 1 << 13;

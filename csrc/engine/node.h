@@ -99,26 +99,30 @@ struct ArrayNode : Node {
   inline Array& array();  // with its elements, which may have to be computed first
   inline const Array& array() const;
   const Array& layout() const { return stored; }  // for its dtype, shape and strides only
-  // For a view: the elements are there, or this one's are now computed, but others may still wait.
+  // To read from, or for a view: with its own elements, but other operations may still wait.
   inline const Array& placed() const;
 
   Array stored;
   std::uint32_t holders = 1;
-  std::int32_t deferred = -1;  // what it is in the program that will compute it, if that waits
+  // What it is in the program that will compute it, if that waits.
+  std::int32_t deferred = kComputed;
+  static constexpr std::int32_t kComputed = -1;
+  static constexpr std::int32_t kLost = -2;  // there was no memory for it
 };
 
-// Whether operations wait to be computed: see Note [Deferred operations].
+// Whether operations wait to be computed, or some were lost: see Note [Deferred operations].
 inline bool any_deferred = false;
-void compute_deferred();
-void lose_deferred(ArrayNode* node);  // of which nobody needs the value any more
+void compute_deferred();                 // what waits
+void compute_deferred(ArrayNode* node);  // the same; throws if the node's value is lost
+void lose_deferred(ArrayNode* node);     // whose value nobody needs any more
 
 Array& ArrayNode::array() {
   if (any_deferred) [[unlikely]]
-    compute_deferred();
+    compute_deferred(this);
   return stored;
 }
 const Array& ArrayNode::array() const { return const_cast<ArrayNode*>(this)->array(); }
-const Array& ArrayNode::placed() const { return deferred < 0 ? stored : array(); }
+const Array& ArrayNode::placed() const { return deferred == kComputed ? stored : array(); }
 
 inline const Dims scalar_shape{};
 
@@ -152,7 +156,7 @@ inline void unhold(Node* node) {
     ArrayNode* gone = node->as_array();
     gone->stored.storage = StorageRef();
     gone->stored.data = nullptr;
-    if (gone->deferred >= 0) [[unlikely]]
+    if (gone->deferred != ArrayNode::kComputed) [[unlikely]]
       lose_deferred(gone);
   }
 }
@@ -200,7 +204,7 @@ class Value {
   bool requires_grad() const { return node_->requires_grad(); }
   // The array; for an inline value one that shares its memory as long as this Value lives.
   Array array() const;
-  // The same to make a view of, whose elements nobody reads or writes yet.
+  // The same, not to be written to: others may still wait.
   Array placed() const { return node_->is_inline() ? array() : node_->as_array()->placed(); }
 
  private:

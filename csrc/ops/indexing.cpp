@@ -209,7 +209,7 @@ Value index(const Value& x, const std::vector<IndexItem>& items,
             std::optional<std::int64_t>* offset) {
   View view;
   const auto viewed = [&](View part) {
-    if (offset && !x->is_inline()) *offset = part.offset_in(x->as_array()->array());
+    if (offset && !x->is_inline()) *offset = part.offset_in(x->as_array()->layout());
     return apply_view(x, std::move(part));
   };
   if (plain_view(items, x.shape(), &view)) return viewed(std::move(view));

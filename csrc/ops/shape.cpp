@@ -82,7 +82,7 @@ void concat_backward(Node* node, const Value& g, Gradients& grads) {
 void register_view_operations() {
   Operation reshape_op = structural("reshape", "The same elements in another shape.", 1);
   reshape_op.forward = [](const Inputs& in, const Attributes* a) {
-    return reshaped(in[0].array(), attribute_dims(a));
+    return reshaped(in[0].placed(), attribute_dims(a));
   };
   reshape_op.batched = [](const BatchInputs& in, const Attributes* a) {
     return reshaped(in.arrays[0], with_first(in.size, attribute_dims(a)));

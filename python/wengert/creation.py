@@ -15,7 +15,7 @@ _Shape = SupportsIndex | Sequence[SupportsIndex]
 
 def _finish(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
     _core.require_cpu(device)
-    result = _core.from_numpy(array)
+    result = _core.from_new_numpy(array)
     return result.requires_grad_() if requires_grad else result
 
 
