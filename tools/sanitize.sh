@@ -12,12 +12,12 @@ shards=${SHARDS:-$(nproc)}
 
 install_sanitized() {
   python -m pip install --quiet '.[test]' \
-    -Cbuild-dir="$build_directory" \
-    -Ccmake.build-type=RelWithDebInfo \
-    -Ccmake.define.CMAKE_CXX_FLAGS_RELWITHDEBINFO='-O1 -g1' \
-    -Ccmake.define.WENGERT_SANITIZE="$sanitizers" \
-    -Ccmake.define.WENGERT_ASSERTIONS=ON \
-    -Ccmake.define.WENGERT_CPP_TESTS=ON
+    --config-settings=build-dir="$build_directory" \
+    --config-settings=cmake.build-type=RelWithDebInfo \
+    --config-settings=cmake.define.CMAKE_CXX_FLAGS_RELWITHDEBINFO='-O1 -g1' \
+    --config-settings=cmake.define.WENGERT_SANITIZE="$sanitizers" \
+    --config-settings=cmake.define.WENGERT_ASSERTIONS=ON \
+    --config-settings=cmake.define.WENGERT_CPP_TESTS=ON
 }
 
 runtime_library() {

@@ -89,6 +89,8 @@ SIGNATURES = {
     "dim": "(self) -> int",
     "disable_saved_tensors_hooks": "(message: str | None) -> str | None",
     "from_numpy": "(array: npt.NDArray[Any]) -> Tensor",
+    "from_new_numpy": "(array: npt.NDArray[Any]) -> Tensor",
+    "is_deferred": "(tensor: Tensor) -> bool",
     "functions": "() -> list[dict[str, Any]]",
     "has_hooks": "(tensor: Tensor) -> bool",
     "_is_view": "(self) -> bool",
