@@ -6,6 +6,20 @@ import gc
 import pytest
 
 import wengert as wg
+from wengert import _core
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--defer-from",
+        type=int,
+        help="from how many elements on operations wait to be computed together (1: always)",
+    )
+
+
+def pytest_configure(config):
+    if size := config.getoption("--defer-from"):
+        _core.defer_from(size)
 
 
 @pytest.fixture
