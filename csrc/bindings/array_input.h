@@ -14,7 +14,8 @@ bool is_array_like(PyObject* object);
 Array copy_from_array_like(PyObject* object);
 // Of a nested sequence of numbers and arrays.
 Array copy_from_sequence(PyObject* object);
-// Shares the memory of an array with a buffer; `object` stays alive with it.
+// Shares the memory of an array with a buffer; `object` stays alive with it. If it is new, nobody
+// else has it, so nobody writes to it unseen.
 Value shared_value(PyObject* object, bool is_new);
 
 }  // namespace wengert::bindings

@@ -24,7 +24,7 @@ class ArrayProgram {
   // Where the elements of a result will be after the run. Called when the caller has let go of what
   // it had read: what nobody else holds then is written over, if the rest of the program allows.
   Array memory_for(int result);
-  Array new_memory_for(int result);
+  Array new_memory_for(int result);  // the same, and nothing is written over
   void run() { program_.run(shape_.product()); }
 
  private:

@@ -73,6 +73,13 @@ struct InNodesGuard {
   ~InNodesGuard() { pass_in_nodes = nullptr; }
 };
 
+// In the nodes, if no other pass is using them.
+std::vector<Value> run_in_free_scratch(BackwardRequest& request) {
+  if (pass_in_nodes) return run_pass<InTable>(request);
+  const InNodesGuard guard(request.outputs[0].get());
+  return run_pass<InNodes>(request);
+}
+
 }  // namespace
 
 std::uint64_t current_pass() { return this_pass; }
@@ -106,12 +113,6 @@ std::string name_of_operation(const Node* node) {
     if (!name.empty()) return name;
   }
   return operation(node->operation).name;
-}
-
-static std::vector<Value> run_in_free_scratch(BackwardRequest& request) {
-  if (pass_in_nodes) return run_pass<InTable>(request);
-  const InNodesGuard guard(request.outputs[0].get());
-  return run_pass<InNodes>(request);
 }
 
 std::vector<Value> run_plain_backward(BackwardRequest request) {

@@ -37,7 +37,7 @@ bool is_computing = false;
 std::mutex computing_mutex;
 std::condition_variable computed;
 
-// Of a process forked meanwhile by another thread nobody computes: all still waits.
+// In a process that another thread forked meanwhile nobody computes: all still waits there.
 void compute_anew_after_fork() {
 #if defined(__unix__) || defined(__APPLE__)
   [[maybe_unused]] static const int registered = pthread_atfork(nullptr, nullptr, [] {
@@ -65,9 +65,10 @@ void set_computing(bool value) {
 bool is_shared(const Storage& storage) { return storage.exposures > 0 || storage.shared_version; }
 
 // Whether an operand is even (see Note [Even operands]) and nobody else can write to it.
-bool can_wait_for(const Node* node, const Array& like) {
-  if (!node) return true;
-  if (node->is_inline()) return like.dtype == DType::kFloat64 || node->has(kWeak);
+bool can_wait_for(const Operand& given, const Array& like) {
+  const Node* node = given.node;
+  Number number;
+  if (!node || node->is_inline()) return even_number(node, given.number, like.dtype, &number);
   const ArrayNode* operand = node->as_array();
   const Array& array = operand->layout();
   if (array.dtype != like.dtype || node->has(kWeak) || !(array.shape == like.shape)) return false;
@@ -85,11 +86,7 @@ int number_of_operand(ArrayProgram& program, const Operand& given) {
     return array.is_one_number() ? program.read_number(array.data) : program.read_array(array);
   }
   Number number;
-  const double value = node ? node->value : given.number;
-  if (program.dtype() == DType::kFloat64)
-    number.f64 = value;
-  else
-    number.f32 = static_cast<float>(value);
+  even_number(node, given.number, program.dtype(), &number);
   return program.read_number(&number);
 }
 
@@ -149,7 +146,7 @@ Value defer(const Operation& operation, const Operand* operands, int count, cons
   const Loop loop = operation.loops[static_cast<std::size_t>(like.dtype)];
   if (!loop || operation.kind == OperationKind::kComparison) return Value();
   for (int i = 0; i < count; ++i) {
-    if (!can_wait_for(operands[i].node, like)) return Value();
+    if (!can_wait_for(operands[i], like)) return Value();
   }
   start_program(like);
   int in[2] = {};

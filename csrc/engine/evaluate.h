@@ -49,6 +49,18 @@ inline bool has_shape_of(const Array& array, const Array& like, bool* contiguous
   return &array == &like || array.shape == like.shape;
 }
 
+// Puts the number that a loop in this dtype reads for an inline node, or for a number (null node),
+// into `constant`; false if the node's own dtype decides otherwise.
+inline bool even_number(const Node* node, double number, DType dtype, Number* constant) {
+  if (node) number = node->value;
+  if (dtype == DType::kFloat64) {
+    constant->f64 = number;
+    return true;
+  }
+  constant->f32 = static_cast<float>(number);
+  return dtype == DType::kFloat32 && (!node || node->has(kWeak));
+}
+
 // Sets `input` to what a loop over arrays like `like` reads for a node, or for a number (null
 // node); false if the operand is not even. A number is put into `constant`. An array that is one
 // number stretched, as the gradient of a sum is, counts as that number.
@@ -62,14 +74,8 @@ inline bool even_input(const Node* node, double number, const Array& like, Numbe
     *input = {array.data, !contiguous};
     return contiguous || array.is_one_number();
   }
-  if (node) number = node->value;
   *input = {constant, true};
-  if (like.dtype == DType::kFloat64) {
-    constant->f64 = number;
-    return true;
-  }
-  constant->f32 = static_cast<float>(number);
-  return like.dtype == DType::kFloat32 && (!node || node->has(kWeak));
+  return even_number(node, number, like.dtype, constant);
 }
 
 }  // namespace wengert

@@ -9,7 +9,7 @@
 namespace wengert {
 namespace {
 
-// Elements of a block: a dozen blocks of doubles stay in the first-level cache.
+// The number of elements of a block: a dozen blocks of doubles stay in the first-level cache.
 constexpr std::int64_t kLength = 256;
 static_assert(kChunk % kLength == 0);
 
