@@ -1,9 +1,9 @@
 """Fixtures of several test files."""
 
 import contextlib
-import gc
 
 import pytest
+from refusals import collect_all
 
 import wengert as wg
 from wengert import _core
@@ -28,11 +28,10 @@ def no_leak():
 
     @contextlib.contextmanager
     def check():
-        gc.collect()
-        gc.collect()  # what the first one took apart may have been the last to keep a cycle
+        collect_all()
         before = wg.live_objects()
         yield
-        gc.collect()
+        collect_all()
         assert wg.live_objects() == before
 
     return check

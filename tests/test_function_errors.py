@@ -1,7 +1,5 @@
 """Mistakes in a Function: each is named, and everything is usable afterwards."""
 
-import gc
-
 import pytest
 
 import wengert as wg
@@ -207,12 +205,8 @@ class Square(Function):
 
 def test_ten_thousand_iterations_keep_nothing(no_leak):
     loop_of(Square.apply, 1)
-    gc.collect()
-    before = wg.live_objects()
-    gc.collect()
     with no_leak():
         loop_of(Square.apply, 10_000)
-    assert wg.live_objects() == before
 
 
 def test_twice_differentiated_functions_keep_nothing(no_leak):
