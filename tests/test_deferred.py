@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from deferral import at_once, check_same, leaf, points
 
 import wengert as wg
 from wengert import _core, autograd
 
-NEVER = 1 << 60
 SIZE = 20_000  # waits by itself
 
 
@@ -28,29 +28,6 @@ def always():
     before = _core.defer_from(1)
     yield
     _core.defer_from(before)
-
-
-def points(size=7, seed=0, dtype="float64"):
-    return np.random.default_rng(seed).uniform(0.5, 1.5, size).astype(dtype)
-
-
-def at_once(program):
-    before = _core.defer_from(NEVER)
-    try:
-        return program()
-    finally:
-        _core.defer_from(before)
-
-
-def check_same(program):
-    expected, found = at_once(program), program()
-    for mine, theirs in zip(found, expected, strict=True):
-        assert mine.dtype == theirs.dtype
-        np.testing.assert_array_equal(np.asarray(mine.detach()), np.asarray(theirs.detach()))
-
-
-def leaf(*args, **options):
-    return wg.tensor(points(*args, **options), requires_grad=True)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

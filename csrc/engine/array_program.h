@@ -25,6 +25,9 @@ class ArrayProgram {
   // it had read: what nobody else holds then is written over, if the rest of the program allows.
   Array memory_for(int result);
   Array new_memory_for(int result);  // the same, and nothing is written over
+  // The sum of a result's elements will be in a 0-d array.
+  void sum(int result, const Array& total) { program_.sum(result, total.data); }
+  void forget_results() { program_.forget_results(); }
   void run() { program_.run(shape_.product()); }
 
  private:

@@ -24,6 +24,7 @@ constexpr std::size_t kMostSteps = 64;
 struct Waiting {
   ArrayProgram program;
   std::vector<ArrayNode*> results;  // that somebody needs; references
+  bool is_cheap = true;             // every step is
 
   Waiting(DType dtype, const Dims& shape) : program(dtype, shape) {}
 };
@@ -116,26 +117,61 @@ void start_program(const Array& like) {
   any_deferred = true;
 }
 
-std::vector<Array> memory_for_results() {
+std::vector<Array> memory_for(const std::vector<ArrayNode*>& results) {
   std::vector<Array> arrays;
-  for (const ArrayNode* node : waiting->results) {
+  for (const ArrayNode* node : results) {
     arrays.push_back(waiting->program.new_memory_for(node->deferred));
   }
   return arrays;
 }
 
-// Computes what waits. `arrays` are the results, or none if there was no memory.
-void run_waiting(std::vector<Array>& arrays) {
+// Computes these of the results that wait. False if there was no memory.
+bool run_waiting(const std::vector<ArrayNode*>& results, std::vector<Array>& arrays) {
   struct Computing {
     Computing() { set_computing(true); }
     ~Computing() { set_computing(false); }
   } const now;
   try {
-    arrays = memory_for_results();
+    arrays = memory_for(results);
     waiting->program.run();
   } catch (const std::bad_alloc&) {
-    arrays.clear();
+    return false;
   }
+  return true;
+}
+
+void finish(ArrayNode* node, Array* array) {
+  node->deferred = ArrayNode::kComputed;
+  if (node->holders == 0) return;
+  if (array) {
+    node->stored.storage = std::move(array->storage);
+    node->stored.data = array->data;
+  } else {
+    node->deferred = ArrayNode::kLost;
+    ++lost;
+  }
+}
+
+// Computes all results that wait but one, if any, which will then be the only one.
+void compute_all_but(ArrayNode* kept) {
+  std::vector<ArrayNode*> results = waiting->results;
+  std::erase(results, kept);
+  std::vector<Array> arrays;
+  const bool succeeded = run_waiting(results, arrays);
+  std::unique_ptr<Waiting> done;
+  if (kept && succeeded) {
+    waiting->results = {kept};
+    waiting->program.forget_results();
+  } else {
+    done.reset(std::exchange(waiting, nullptr));
+    results = done->results;
+  }
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    finish(results[i], succeeded ? &arrays[i] : nullptr);
+  }
+  any_deferred = waiting || lost > 0;
+  for (ArrayNode* node : results) drop(node);
+  if (!succeeded) throw std::bad_alloc();
 }
 
 }  // namespace
@@ -149,33 +185,25 @@ Value defer(const Operation& operation, const Operand* operands, int count, cons
     if (!can_wait_for(operands[i], like)) return Value();
   }
   start_program(like);
+  waiting->is_cheap = waiting->is_cheap && operation.is_cheap;
   int in[2] = {};
   for (int i = 0; i < count; ++i) in[i] = number_of_operand(waiting->program, operands[i]);
   return make_deferred(waiting->program.add_step(loop, count, in));
 }
 
+Array sum_of_deferred(ArrayNode* node) {
+  if (node->deferred < 0 || is_computing || thread_state.modes != 0) return Array();
+  Array total = empty(waiting->program.dtype(), Dims());
+  waiting->program.sum(node->deferred, total);
+  constexpr std::size_t few = 8;
+  const bool waits_on = waiting->is_cheap && waiting->program.step_count() <= few;
+  compute_all_but(waits_on && !node->has(kSavedResult) ? node : nullptr);
+  return total;
+}
+
 void compute_deferred() {
   while (is_computing) await_other_thread();
-  if (!waiting) return;
-  std::vector<Array> arrays;
-  run_waiting(arrays);
-  const std::unique_ptr<Waiting> done(std::exchange(waiting, nullptr));
-  const bool failed = arrays.empty();
-  for (std::size_t i = 0; i < done->results.size(); ++i) {
-    ArrayNode* node = done->results[i];
-    node->deferred = ArrayNode::kComputed;
-    if (node->holders == 0) continue;
-    if (failed) {
-      node->deferred = ArrayNode::kLost;
-      ++lost;
-    } else {
-      node->stored.storage = std::move(arrays[i].storage);
-      node->stored.data = arrays[i].data;
-    }
-  }
-  any_deferred = lost > 0;
-  for (ArrayNode* node : done->results) drop(node);
-  if (failed) throw std::bad_alloc();
+  if (waiting) compute_all_but(nullptr);
 }
 
 void compute_deferred(ArrayNode* node) {

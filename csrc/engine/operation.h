@@ -81,6 +81,7 @@ struct Operation {
   std::vector<std::pair<double, double>> domain = {};  // of each input, for samples
   bool is_public = true;
   bool is_linear = false;     // its forward mode is itself
+  bool is_cheap = false;      // to compute again costs no more than to read the result
   bool counts_bools = false;  // two bools are computed as int64
   OperationKind kind = OperationKind::kStructural;
   int arity = 0;

@@ -3,15 +3,19 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <utility>
 
 #include "kernels/chunks.h"
+#include "kernels/reduce.h"
 
 namespace wengert {
 namespace {
 
 // The number of elements of a block: a dozen blocks of doubles stay in the first-level cache.
 constexpr std::int64_t kLength = 256;
-static_assert(kChunk % kLength == 0);
+// Sums are taken of several blocks at a time.
+constexpr std::int64_t kPiece = RunSum<double>::kPiece;
+static_assert(kPiece % kLength == 0 && kChunk % kPiece == 0);
 
 struct alignas(64) Block {
   char bytes[kLength * 8];
@@ -23,12 +27,6 @@ void fill(Block& block, const std::uint64_t& number, std::size_t item) {
     std::memcpy(block.bytes + at, &number, item);
   }
 }
-
-// Where the elements of an operand are: those from `at` on begin at base + at * step.
-struct Place {
-  char* base;
-  std::int64_t step;
-};
 
 }  // namespace
 
@@ -62,24 +60,41 @@ int BlockProgram::add_step(Loop loop, int inputs, const int* in) {
   return step.out;
 }
 
-// Gives each number, and each result that is not kept, a block. A result takes over the block of
-// one that is read for the last time. Returns how many there are.
+void BlockProgram::forget_results() {
+  for (Operand& operand : operands_) {
+    if (operand.kind != Kind::kResult) continue;
+    operand.data = nullptr;
+    operand.is_summed = false;
+  }
+  totals_.clear();
+}
+
+// Gives each number, and each result that is not kept, a block, and those that are summed a piece's
+// blocks. A result takes over the block of one that is read for the last time. Returns how many
+// there are.
 int BlockProgram::assign_blocks() {
   int count = 0;
   for (Operand& operand : operands_) {
     if (operand.kind == Kind::kNumber) operand.block = count++;
   }
+  for (const Total& total : totals_) {
+    Operand& operand = operands_[static_cast<std::size_t>(total.operand)];
+    if (operand.data || operand.is_summed) continue;
+    operand.is_summed = true;
+    operand.block = std::exchange(count, count + static_cast<int>(kPiece / kLength));
+  }
   std::vector<int> spare;
   for (int i = 0; i < static_cast<int>(steps_.size()); ++i) {
     const Step& step = steps_[static_cast<std::size_t>(i)];
     for (int k = 0; k < step.inputs; ++k) {
-      Operand& input = operands_[static_cast<std::size_t>(step.in[k])];
-      if (input.kind != Kind::kResult || input.data || input.last_read != i) continue;
+      const Operand& input = at(step.in[k]);
+      if (input.kind != Kind::kResult || input.data || input.is_summed) continue;
+      const bool seen = std::find(step.in, step.in + k, step.in[k]) != step.in + k;
+      if (input.last_read != i || seen) continue;
       spare.push_back(input.block);
-      input.last_read = -1;  // so that one that is read twice here is not given away twice
     }
     Operand& result = operands_[static_cast<std::size_t>(step.out)];
-    if (result.data) continue;
+    if (result.data || result.is_summed) continue;
     if (spare.empty()) spare.push_back(count++);
     result.block = spare.back();
     spare.pop_back();
@@ -87,24 +102,39 @@ int BlockProgram::assign_blocks() {
   return count;
 }
 
-void BlockProgram::run_range(int blocks, std::int64_t begin, std::int64_t end) const {
-  const std::size_t item = item_size(dtype_);
+template <class T>
+void BlockProgram::run_range(int blocks, std::int64_t begin, std::int64_t end,
+                             T* const* parts) const {
+  constexpr std::int64_t item = sizeof(T);
   const auto memory = std::make_unique_for_overwrite<Block[]>(static_cast<std::size_t>(blocks));
   std::vector<Place> places;
   places.reserve(operands_.size());
   for (const Operand& operand : operands_) {
     if (operand.data) {
-      places.push_back({static_cast<char*>(operand.data), static_cast<std::int64_t>(item)});
+      places.push_back({static_cast<char*>(operand.data), item, item});
       continue;
     }
     Block& block = memory[static_cast<std::size_t>(operand.block)];
-    if (operand.kind == Kind::kNumber) fill(block, operand.number, item);
-    places.push_back({block.bytes, 0});
+    if (operand.kind == Kind::kNumber) fill(block, operand.number, sizeof(T));
+    places.push_back({block.bytes, 0, operand.is_summed ? item : 0});
   }
+  std::vector<RunSum<T>> sums(totals_.size());
+  for (std::int64_t at = begin; at < end; at += kPiece) {
+    const std::int64_t to = std::min(at + kPiece, end);
+    run_piece(places.data(), at, to);
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      const Place& place = places[static_cast<std::size_t>(totals_[i].operand)];
+      sums[i].add(reinterpret_cast<const T*>(place.base + at * place.piece_step), to - at);
+      if (to == end || to % RunSum<T>::kRun == 0) parts[i][at / RunSum<T>::kRun] = sums[i].finish();
+    }
+  }
+}
+
+void BlockProgram::run_piece(const Place* places, std::int64_t begin, std::int64_t end) const {
   for (std::int64_t at = begin; at < end; at += kLength) {
     const auto address = [&](int operand) {
       const Place& place = places[static_cast<std::size_t>(operand)];
-      return place.base + at * place.step;
+      return place.base + begin * place.piece_step + (at - begin) * place.step;
     };
     for (const Step& step : steps_) {
       const void* in[kMaxLoopInputs] = {};
@@ -114,9 +144,34 @@ void BlockProgram::run_range(int blocks, std::int64_t begin, std::int64_t end) c
   }
 }
 
-void BlockProgram::run(std::int64_t n) {
+template <class T>
+void BlockProgram::run_as(std::int64_t n) {
   const int blocks = assign_blocks();
-  run_parts(n, [&](std::int64_t begin, std::int64_t end) { run_range(blocks, begin, end); });
+  if (totals_.empty()) {
+    run_parts(n, [&](std::int64_t begin, std::int64_t end) {
+      run_range<T>(blocks, begin, end, nullptr);
+    });
+    return;
+  }
+  // Threads get whole runs.
+  constexpr std::int64_t run = RunSum<T>::kRun;
+  const std::int64_t runs = (n - 1) / run + 1;
+  std::vector<std::vector<T>> sums(totals_.size(), std::vector<T>(static_cast<std::size_t>(runs)));
+  std::vector<T*> parts;
+  for (std::vector<T>& one : sums) parts.push_back(one.data());
+  {
+    const Unlocked unlocked(n);
+    parallel_for(runs, 1, [&](std::int64_t begin, std::int64_t end) {
+      run_range<T>(blocks, begin * run, std::min(n, end * run), parts.data());
+    });
+  }
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    *static_cast<T*>(totals_[i].out) = RunSum<T>::join(parts[i], runs);
+  }
+}
+
+void BlockProgram::run(std::int64_t n) {
+  dtype_ == DType::kFloat32 ? run_as<float>(n) : run_as<double>(n);
 }
 
 }  // namespace wengert

@@ -30,6 +30,11 @@ class BlockProgram {
   }
   // The result is wanted, in `data`. Others only exist block by block.
   void keep(int result, void* data) { operands_[static_cast<std::size_t>(result)].data = data; }
+  // The sum of a result's elements is wanted, in `total`: see RunSum.
+  void sum(int result, void* total) { totals_.push_back({result, total}); }
+
+  // All steps remain, to run once more; no result of them is wanted.
+  void forget_results();
 
   // Computes n elements of all results. Long ones run without the GIL and on several threads; what
   // they are does not depend on how many.
@@ -44,6 +49,7 @@ class BlockProgram {
     int made_by = -1;  // the steps of a result
     int last_read = -1;
     int block = -1;  // where it is while it exists, if it has no data
+    bool is_summed = false;
   };
   struct Step {
     Loop loop;
@@ -52,14 +58,32 @@ class BlockProgram {
     int out;
   };
 
+  struct Total {
+    int operand;
+    void* out;
+  };
+  // Where the elements of an operand are: element `at` of the piece that begins at `piece` is at
+  // base + piece * piece_step + (at - piece) * step.
+  struct Place {
+    char* base;
+    std::int64_t piece_step;
+    std::int64_t step;
+  };
   const Operand& at(int operand) const { return operands_[static_cast<std::size_t>(operand)]; }
   int add(Operand operand);
   int assign_blocks();
-  void run_range(int blocks, std::int64_t begin, std::int64_t end) const;
+  template <class T>
+  void run_as(std::int64_t n);
+  // Writes the sums of the runs from `begin` to `end` to `parts`, those of each total after
+  // another.
+  template <class T>
+  void run_range(int blocks, std::int64_t begin, std::int64_t end, T* const* parts) const;
+  void run_piece(const Place* places, std::int64_t begin, std::int64_t end) const;
 
   DType dtype_;
   std::vector<Operand> operands_;
   std::vector<Step> steps_;
+  std::vector<Total> totals_;
 };
 
 }  // namespace wengert

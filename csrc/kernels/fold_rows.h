@@ -48,6 +48,18 @@ class Tree {
   std::int64_t count_ = 0;
 };
 
+// Elements of a run that are folded at a time.
+inline constexpr std::int64_t kFoldPiece = kFoldBlock * kFoldLanes;
+
+// A contiguous run as far as it has been folded.
+template <class Part>
+struct RunState {
+  alignas(64) Part levels[kFoldLevels][kFoldLanes];
+  Tree tree;
+  Part tail;  // of the last elements, which make no row
+  bool has_tail = false;
+};
+
 // The default for an operation's join_eight.
 template <class Op, class Part>
 WENGERT_INLINE Part join_pairs(Part a, Part b, Part c, Part d, Part e, Part f, Part g, Part h) {
@@ -95,6 +107,17 @@ struct FoldKernel {
       default: break;
     }
     for (std::int64_t i = 0; i < count; ++i) out[i * out_step] = run(in + i * in_step, n);
+  }
+
+  // The same piece by piece: all have kFoldPiece elements, but for the last.
+  WENGERT_CLONES static void add_piece(RunState<Part>* state, const In* in, std::int64_t n) {
+    feed(*state, in, n);
+  }
+  static Part result_of(RunState<Part>& state) {
+    const auto merge = [&](int into, int from) {
+      join_rows(state.levels[into], state.levels[from], kFoldLanes);
+    };
+    return finish(state, merge);
   }
 
   WENGERT_ONCE static Part strided_run(const In* in, std::int64_t step, std::int64_t n) {
@@ -201,28 +224,37 @@ struct FoldKernel {
 
   // A contiguous run, n at least one and at most kFoldRun, as rows of kFoldLanes elements.
   WENGERT_INLINE static Part run(const In* in, std::int64_t n) {
-    // Each of the two parts is written once, because it is inlined for each instruction set.
-    const std::int64_t rest = n % kFoldLanes;
-    Part tail{};
-    if (rest > 0) tail = eight_lanes(in + n - rest, 1, rest);
-    if (n < kFoldLanes) return tail;
-    const Part part = whole_rows(in, n / kFoldLanes);
-    return rest > 0 ? Op::join(part, tail) : part;
+    if (n < kFoldLanes) return eight_lanes(in, 1, n);
+    RunState<Part> state;
+    for (std::int64_t i = 0; i < n; i += kFoldPiece) {
+      feed(state, in + i, std::min(kFoldPiece, n - i));
+    }
+    return finish(state, [&](int into, int from) __attribute__((always_inline)) {
+      join_lanes(state.levels[into], state.levels[from], kFoldLanes);
+    });
   }
 
-  WENGERT_INLINE static Part whole_rows(const In* in, std::int64_t rows) {
-    alignas(64) Part levels[kFoldLevels][kFoldLanes];
+  WENGERT_INLINE static void feed(RunState<Part>& state, const In* in, std::int64_t n) {
     const auto merge = [&](int into, int from) __attribute__((always_inline)) {
-      join_lanes(levels[into], levels[from], kFoldLanes);
+      join_lanes(state.levels[into], state.levels[from], kFoldLanes);
     };
-    Tree tree;
-    for (std::int64_t row = 0; row < rows; row += kFoldBlock) {
-      const std::int64_t count = std::min(kFoldBlock, rows - row);
-      block(levels[tree.depth()], in + row * kFoldLanes, count);
-      tree.push(merge);
+    const std::int64_t rest = n % kFoldLanes;
+    if (n >= kFoldLanes) {
+      block(state.levels[state.tree.depth()], in, n / kFoldLanes);
+      state.tree.push(merge);
     }
-    tree.finish(merge);
-    return join_lanes_of<kFoldLanes>(levels[0]);
+    if (rest > 0) {
+      state.tail = eight_lanes(in + n - rest, 1, rest);
+      state.has_tail = true;
+    }
+  }
+
+  template <class Merge>
+  WENGERT_INLINE static Part finish(RunState<Part>& state, Merge&& merge) {
+    if (state.tree.depth() == 0) return state.tail;
+    state.tree.finish(merge);
+    const Part part = join_lanes_of<kFoldLanes>(state.levels[0]);
+    return state.has_tail ? Op::join(part, state.tail) : part;
   }
 
   // At most kFoldBlock rows of kFoldLanes elements.

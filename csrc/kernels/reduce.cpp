@@ -114,6 +114,27 @@ void add(const Array& target, const Array& source) {
 
 }  // namespace
 
+template <class T>
+void RunSum<T>::add(const T* piece, std::int64_t n) {
+  FoldKernel<Sum<T>>::add_piece(&state_, piece, n);
+}
+
+template <class T>
+T RunSum<T>::finish() {
+  const T part = FoldKernel<Sum<T>>::result_of(state_);
+  state_.tree = Tree();
+  state_.has_tail = false;
+  return part;
+}
+
+template <class T>
+T RunSum<T>::join(T* parts, std::int64_t count) {
+  return FoldKernel<Sum<T>>::join_all(parts, count);
+}
+
+template class RunSum<float>;
+template class RunSum<double>;
+
 Array sum(const Array& array, const Dims& axes) { return reduce<Sum>(array, axes); }
 Array product(const Array& array, const Dims& axes) { return reduce<Product>(array, axes); }
 

@@ -2,15 +2,34 @@
 // depend on the number of threads nor on the processor: see Note [Order of folding].
 #pragma once
 
+#include <cstdint>
 #include <optional>
 
 #include "array/array.h"
+#include "kernels/fold_rows.h"
 
 namespace wengert {
 
 // Integers and bools give int64.
 Array sum(const Array& array, const Dims& axes);
 Array product(const Array& array, const Dims& axes);
+
+// The sum of all elements of an array of floats or doubles that is made piece by piece, bit for bit
+// that of `sum`: one partial sum for each run of kRun elements, and then they are joined. Pieces
+// have kPiece elements, but for the last one.
+template <class T>
+class RunSum {
+ public:
+  static constexpr std::int64_t kPiece = kFoldPiece;
+  static constexpr std::int64_t kRun = kFoldRun;
+
+  void add(const T* piece, std::int64_t n);
+  T finish();  // afterwards it is ready for another run
+  static T join(T* parts, std::int64_t count);
+
+ private:
+  RunState<T> state_;
+};
 
 // The largest or smallest elements; NaN if there is one. Throws std::invalid_argument if there is
 // no element to choose from.

@@ -104,7 +104,11 @@ void refuse_negative_exponents(const Operation&, const Array&, const Array& expo
 void register_sums() {
   using namespace formula;
   binary<Anything>(
-      {.name = "add", .doc = "Sum of the two inputs.", .symbol = "+", .is_linear = true},
+      {.name = "add",
+       .doc = "Sum of the two inputs.",
+       .symbol = "+",
+       .is_linear = true,
+       .is_cheap = true},
       [](auto x, auto y) { return wrapping([](auto a, auto b) { return a + b; }, x, y); }, pass,
       pass);
   binary<Numeric>(
@@ -112,14 +116,16 @@ void register_sums() {
        .doc = "Difference of the two inputs.",
        .aliases = {"sub"},
        .symbol = "-",
-       .is_linear = true},
+       .is_linear = true,
+       .is_cheap = true},
       [](auto x, auto y) { return wrapping([](auto a, auto b) { return a - b; }, x, y); }, pass,
       derivative<kNothing>([](auto g, auto, auto, auto) { return -g; }));
   unary<Numeric>(
       {.name = "negative",
        .doc = "The input with its sign changed.",
        .aliases = {"neg"},
-       .symbol = "-"},
+       .symbol = "-",
+       .is_cheap = true},
       [](auto x) { return negated(x); },
       derivative<kNothing>([](auto g, auto, auto) { return -g; }));
   unary<Anything>(
@@ -130,7 +136,11 @@ void register_sums() {
 void register_products() {
   using namespace formula;
   binary<Anything>(
-      {.name = "multiply", .doc = "Product of the two inputs.", .aliases = {"mul"}, .symbol = "*"},
+      {.name = "multiply",
+       .doc = "Product of the two inputs.",
+       .aliases = {"mul"},
+       .symbol = "*",
+       .is_cheap = true},
       [](auto x, auto y) { return wrapping([](auto a, auto b) { return a * b; }, x, y); },
       derivative<kSecond>([](auto g, auto, auto y, auto) { return g * y; }),
       derivative<kFirst>([](auto g, auto x, auto, auto) { return g * x; }));
@@ -206,7 +216,7 @@ void register_remainders() {
 void register_powers() {
   using namespace formula;
   unary<Counting>(
-      {.name = "square", .doc = "The input times itself.", .symbol = "**2"},
+      {.name = "square", .doc = "The input times itself.", .symbol = "**2", .is_cheap = true},
       [](auto x) { return wrapping([](auto a, auto b) { return a * b; }, x, x); },
       derivative<kFirst>([](auto g, auto x, auto) { return g.twice(x); }));
   unary<Real>(

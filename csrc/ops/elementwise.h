@@ -29,6 +29,7 @@ struct Info {
   std::string symbol = {};
   bool is_public = true;
   bool is_linear = false;  // in both inputs together
+  bool is_cheap = false;   // to compute again costs no more than to read the result
 };
 
 // A value that the formula said it does not read: using it does not compile.
@@ -191,6 +192,7 @@ inline Operation record_of(const Info& info, OperationKind kind, int arity) {
   record.domain.resize(static_cast<std::size_t>(arity), {-2.0, 2.0});
   record.is_public = info.is_public;
   record.is_linear = info.is_linear;
+  record.is_cheap = info.is_cheap;
   record.kind = kind;
   record.arity = arity;
   return record;

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/deferred.h"
 #include "kernels/copy.h"
 #include "kernels/reduce.h"
 #include "ops/function.h"
@@ -40,6 +41,16 @@ Array reduce(const Inputs& in, const Attributes* attributes) {
   const Array x = in[0].array();
   const ReduceAttributes& a = attributes_of(attributes);
   return finish(kKernel(x, a.axes), x, a);
+}
+
+// What waits is summed as it is computed, while it is in the cache.
+Array sum_now(const Inputs& in, const Attributes* attributes) {
+  const ReduceAttributes& a = attributes_of(attributes);
+  if (!in[0]->is_inline() && a.axes.size() == in[0].ndim()) {
+    const Array total = sum_of_deferred(in[0]->as_array());
+    if (total.data) return finish(total, in[0]->as_array()->layout(), a);
+  }
+  return reduce<wengert::sum>(in, attributes);
 }
 
 template <Array (*kKernel)(const Array&, const Dims&)>
@@ -163,8 +174,8 @@ Operation reducing(const char* name, const char* doc,
 }
 
 void register_operations_of_reduction() {
-  Operation sum_op = reducing("sum", "Sum over axes.", reduce<wengert::sum>,
-                              reduce_batch<wengert::sum>, sum_backward);
+  Operation sum_op =
+      reducing("sum", "Sum over axes.", sum_now, reduce_batch<wengert::sum>, sum_backward);
   sum_op.is_linear = true;
   add_operation(std::move(sum_op));
 

@@ -2,6 +2,7 @@
 
 #include "kernels/block_program.h"
 #include "kernels/parallel.h"
+#include "kernels/reduce.h"
 #include "tests/arrays.h"
 #include "tests/check.h"
 
@@ -20,6 +21,11 @@ void subtract(const void* const* in, void* out, std::int64_t n) {
   const auto* a = static_cast<const float*>(in[0]);
   const auto* b = static_cast<const float*>(in[1]);
   for (std::int64_t i = 0; i < n; ++i) static_cast<float*>(out)[i] = a[i] - b[i];
+}
+void multiply_floats(const void* const* in, void* out, std::int64_t n) {
+  const auto* a = static_cast<const float*>(in[0]);
+  const auto* b = static_cast<const float*>(in[1]);
+  for (std::int64_t i = 0; i < n; ++i) static_cast<float*>(out)[i] = a[i] * b[i];
 }
 void add(const void* const* in, void* out, std::int64_t n) {
   const auto* a = static_cast<const double*>(in[0]);
@@ -127,6 +133,49 @@ TEST(a_result_may_lie_where_an_array_is_that_nobody_reads_later) {
   for (std::size_t i = 0; i < x.size(); ++i) {
     CHECK_EQUAL(x[i], before[i] * y[i] + y[i] + before[i]);
   }
+}
+
+// 1/3 x^2 and 1/3 x^3: the sum of one, of which nobody wants the elements, and of one that is kept.
+template <class T, Loop kMultiply>
+void check_sums(std::int64_t n) {
+  std::vector<T> x(static_cast<std::size_t>(n));
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<T>(i % 101) / 7;
+  const T third = T(1) / 3;
+  BlockProgram program(dtype_of<T>());
+  const int of_x = program.add_array(x.data());
+  const int square = step(program, kMultiply, of_x, of_x);
+  const int part = step(program, kMultiply, square, program.add_number(&third));
+  const int cube = step(program, kMultiply, part, of_x);
+  for (int round = 0; round < 2; ++round) {
+    const Array kept = empty(dtype_of<T>(), {n});
+    T totals[2];
+    program.sum(part, &totals[0]);
+    program.sum(cube, &totals[1]);
+    program.keep(cube, kept.data);
+    program.run(n);
+    const Array parts = empty(dtype_of<T>(), {n});
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      parts.as<T>()[i] = x[i] * x[i] * third;
+      CHECK_EQUAL(kept.as<T>()[i], parts.as<T>()[i] * x[i]);
+    }
+    CHECK_EQUAL(totals[0], *sum(parts, {0}).as<T>());
+    CHECK_EQUAL(totals[1], *sum(kept, {0}).as<T>());
+    program.forget_results();
+  }
+}
+
+TEST(sums_are_those_of_whole_arrays_whatever_their_length) {
+  for (const std::int64_t n : {1, 7, 63, 64, 65, 257, 2047, 2048, 2049, 32768, 32769, 150'003}) {
+    check_sums<double, multiply>(n);
+    check_sums<float, multiply_floats>(n);
+  }
+}
+
+TEST(threads_share_the_runs_of_a_sum) {
+  const int before = num_threads();
+  set_num_threads(3);
+  check_sums<double, multiply>(300'001);
+  set_num_threads(before);
 }
 
 TEST(numbers_and_blocks_of_floats_have_four_bytes) {
