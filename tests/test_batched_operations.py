@@ -12,7 +12,7 @@ from operation_samples import (
 )
 
 import wengert as wg
-from wengert import _core
+from wengert import _core, autograd
 
 DIFFERENTIABLE = [record for record in ELEMENTWISE if is_differentiable(record)]
 FUNCTION_CASES = [c for c in CASES if c[0] not in ("argmax", "argmin", "any", "all")]
@@ -184,3 +184,37 @@ def test_function_second_order(name, sample):
 @every_function
 def test_function_tangents(name, sample):
     check_forward(of_function(name, sample), inputs_of(name, sample))
+
+
+PRODUCTS = {
+    "matrix @ x": lambda a, x: wg.tanh(a @ x),
+    "x @ matrix": lambda a, x: wg.sin(x @ a),
+    "residuals": lambda a, x: a @ x - 2.0,
+    "matrices": lambda a, x: wg.exp(x.reshape(4, 3) @ a[:3]),
+    "of transposed": lambda a, x: (a.T @ x) ** 2,
+    "after a mixing operation": lambda a, x: (a @ x) * wg.exp(a @ x).sum(),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("special", [0.5, 0.0, np.inf, np.nan])
+@pytest.mark.parametrize("function", PRODUCTS.values(), ids=PRODUCTS.keys())
+def test_jacobians_of_products_with_matrices(function, special, dtype):
+    """Their rows begin with one element; an infinite one of the matrix reaches others by 0 * inf."""
+    rng = np.random.default_rng(0)
+    a, x = (wg.tensor(rng.uniform(-1, 1, s).astype(dtype)) for s in ((12, 12), (12,)))
+    a[2, 5] = special
+    y = x.detach().requires_grad_()
+    out = function(a, y)
+    rows = wg.eye(out.size, dtype=dtype).reshape(out.size, *out.shape)
+    expected = [autograd.grad(out, y, row, retain_graph=True)[0].numpy() for row in rows]
+    tolerance = (
+        {"rtol": 1e-12, "atol": 1e-12} if dtype == "float64" else {"rtol": 1e-5, "atol": 1e-5}
+    )
+    (found,) = autograd.grad(out, y, rows, is_grads_batched=True)
+    np.testing.assert_allclose(found.numpy(), expected, **tolerance)
+    expected = [
+        wg.jvp(lambda x: function(a, x), (x,), (row,))[1].numpy() for row in wg.eye(12, dtype=dtype)
+    ]
+    found = wg.jacfwd(lambda x: function(a, x))(x).numpy().reshape(out.size, 12)
+    np.testing.assert_allclose(found.T, np.reshape(expected, (12, -1)), **tolerance)

@@ -2,6 +2,7 @@
 #include "engine/batch.h"
 #include "kernels/copy.h"
 #include "kernels/matmul.h"
+#include "kernels/one_hot.h"
 #include "ops/function.h"
 #include "ops/functions.h"
 #include "ops/operations.h"
@@ -75,19 +76,24 @@ Array flat_rows(const Array& x) {
 
 Array swapped(const Array& x) { return permuted_view(x, Dims{1, 0}); }
 
+Array product_of_rows(const Array& rows, const Array& matrix) {
+  const Array result = one_hot_product(rows, matrix);
+  return result.data ? result : wengert::matmul(rows, matrix);
+}
+
 // Of matrices: one product of two large ones where that is the same.
 Array multiply_batches(const Array& a, bool a_is_batch, const Array& b, bool b_is_batch) {
   if (a_is_batch && !b_is_batch && b.ndim() == 2) {
     Dims shape = a.shape;
     shape[shape.size() - 1] = b.shape[1];
-    return reshaped_view(wengert::matmul(flat_rows(a), b), shape);
+    return reshaped_view(product_of_rows(flat_rows(a), b), shape);
   }
   if (b_is_batch && !a_is_batch && a.ndim() == 2 && b.shape.back() == 1) {
     Dims shape = b.shape;
     const Array vectors = with_layout(b, Dims(shape.begin(), shape.end() - 1),
                                       Dims(b.strides.begin(), b.strides.end() - 1));
     shape[shape.size() - 2] = a.shape[0];
-    return reshaped_view(wengert::matmul(flat_rows(vectors), swapped(a)), shape);
+    return reshaped_view(product_of_rows(flat_rows(vectors), swapped(a)), shape);
   }
   const int ndim = std::max(a.ndim() - (a_is_batch ? 1 : 0), b.ndim() - (b_is_batch ? 1 : 0));
   return wengert::matmul(a_is_batch ? with_rank(a, ndim) : a, b_is_batch ? with_rank(b, ndim) : b);

@@ -3,6 +3,7 @@
 
 #include "kernels/copy.h"
 #include "kernels/matmul.h"
+#include "kernels/one_hot.h"
 #include "kernels/parallel.h"
 #include "tests/arrays.h"
 #include "tests/check.h"
@@ -77,6 +78,15 @@ bool test_hook(const Array& a, const Array& b, const Array& out) {
   const double mark = -number(b, {0, 0});
   for_each_index(out.shape, [&](const Dims& index) { set_number(out, index, mark); });
   return hook_works;
+}
+
+// Rows with one element that is not zero, or none.
+Array one_hot_rows(Random& random, DType dtype, std::int64_t m, std::int64_t k) {
+  const Array rows = copy_of(broadcast_view(full(dtype, Dims{}, 0.0), Dims{m, k}));
+  for (std::int64_t i = 0; i < m; ++i) {
+    if (i != 3) set_number(rows, {i, integer(random, 0, k - 1)}, random_number(random, dtype));
+  }
+  return rows;
 }
 
 }  // namespace
@@ -185,6 +195,57 @@ TEST(large_float_products_go_to_the_hook_and_back_if_it_refuses) {
     CHECK_EQUAL(number(result, {1, 1, 599, 3}), works ? -2.0 : 70000.0);
   }
   set_gemm(nullptr);
+}
+
+TEST(rows_with_one_element_give_multiples_of_the_rows_of_a_matrix) {
+  Random random(5);
+  for (const DType dtype : {DType::kFloat32, DType::kFloat64}) {
+    for (const Dims& size : {Dims{8, 1, 1}, Dims{9, 40, 3}, Dims{70, 33, 100}}) {
+      const Array rows = one_hot_rows(random, dtype, size[0], size[1]);
+      const Array matrix = random_matrix(random, dtype, {size[1], size[2]});
+      const Array result = one_hot_product(rows, matrix);
+      CHECK(result.data != nullptr);
+      const Array expected = matmul(rows, matrix);
+      for_each_index(expected.shape, [&](const Dims& index) {
+        CHECK_EQUAL(number(result, index), number(expected, index));
+      });
+    }
+  }
+}
+
+TEST(rows_are_multiplied_as_a_whole_where_that_is_not_the_same) {
+  Random random(6);
+  const Array rows = one_hot_rows(random, DType::kFloat64, 20, 30);
+  const Array matrix = empty(DType::kFloat64, {30, 40});
+  randomise(random, matrix);
+  CHECK(one_hot_product(rows, matrix).data != nullptr);
+  for (const double special : {HUGE_VAL, -HUGE_VAL, std::nan("")}) {
+    for (const std::int64_t column : {0, 17, 39}) {
+      const double before = number(matrix, {29, column});
+      set_number(matrix, {29, column}, special);
+      CHECK(one_hot_product(rows, matrix).data == nullptr);
+      set_number(matrix, {29, column}, before);
+    }
+  }
+  set_number(rows, {19, 0}, 1.0);
+  set_number(rows, {19, 29}, 1.0);
+  CHECK(one_hot_product(rows, matrix).data == nullptr);
+  CHECK(one_hot_product(one_hot_rows(random, DType::kFloat64, 7, 30), matrix).data == nullptr);
+  CHECK(
+      one_hot_product(permuted_view(one_hot_rows(random, DType::kFloat64, 30, 20), {1, 0}), matrix)
+          .data == nullptr);
+}
+
+TEST(an_infinite_element_of_a_row_is_multiplied) {
+  Random random(7);
+  const Array rows = one_hot_rows(random, DType::kFloat64, 10, 10);
+  for (std::int64_t j = 0; j < 10; ++j) set_number(rows, {2, j}, j == 4 ? HUGE_VAL : 0.0);
+  const Array matrix = empty(DType::kFloat64, {10, 2});
+  randomise(random, matrix);
+  const Array result = one_hot_product(rows, matrix);
+  CHECK(std::isinf(number(result, {2, 0})));
+  CHECK_EQUAL(number(result, {3, 1}), 0.0);
+  CHECK(!std::signbit(number(result, {3, 1})));
 }
 
 }  // namespace wengert
