@@ -36,6 +36,24 @@ def test_200_levels_of_sharing_are_200_nodes():
     assert x.grad.item() == 2.0**200
 
 
+@pytest.mark.parametrize("every", [1, 2, 7, 100_000])
+@pytest.mark.parametrize("retain_graph", [False, True])
+def test_values_used_twice_of_which_some_are_held(every, retain_graph):
+    """Far more than wait at a time; those that a handle holds wait for all others."""
+    older, newer = variable(1.0), variable(4.0)
+    leaves, kept, levels = (older, newer), [], 30_000
+    for i in range(levels):
+        older, newer = newer, (older + newer) * 0.5
+        if i % every == 0:
+            kept.append(newer)
+    weight = (1 - (-0.5) ** levels) / 3
+    assert newer.item() == pytest.approx(weight + 4 * (1 - weight), rel=1e-12)
+    for times in (1, 2) if retain_graph else (1,):
+        newer.backward(retain_graph=retain_graph)
+        found = [leaf.grad.item() for leaf in leaves]
+        assert found == pytest.approx([times * weight, times * (1 - weight)], rel=1e-12)
+
+
 def test_200_levels_of_sharing_in_arrays():
     x = variable([1.0, -1.0])
     gc.collect()

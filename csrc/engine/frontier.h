@@ -171,9 +171,16 @@ class Frontier {
 
   NodeStack& list_of(const Node* node) { return node->is_leaf() ? held_leaves_ : held_; }
 
-  // Its gradient gathers meanwhile.
+  // Its gradient gathers meanwhile. Where each value is used twice, most of the list went on soon
+  // after they came: they are forgotten before it outgrows the cache, together with its nodes. Not
+  // leaves, which mostly stay.
   void hold_back(Node* node) {
-    list_of(node).push(node);
+    NodeStack& list = list_of(node);
+    if (list.is_full() && !node->is_leaf()) {
+      list.erase_if([&](Node* held) { return scratch_.uses(held) == 0; });
+      list.ensure_half_free();
+    }
+    list.push(node);
     if (node->has(kHooked) && node->is_leaf()) in_haste_ = true;
   }
 

@@ -133,6 +133,10 @@ class NodeStack {
   Node* const* begin() const { return begin_; }
   Node* const* end() const { return end_; }
   void clear() { end_ = begin_; }
+  bool is_full() const { return end_ == limit_; }
+  void ensure_half_free() {
+    if (size() > capacity() / 2) grow();
+  }
   template <class F>
   void erase_if(F f) {
     end_ = std::remove_if(begin_, end_, f);
