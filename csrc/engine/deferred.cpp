@@ -24,7 +24,7 @@ constexpr std::size_t kMostSteps = 64;
 struct Waiting {
   ArrayProgram program;
   std::vector<ArrayNode*> results;  // that somebody needs; references
-  bool is_cheap = true;             // every step is
+  bool is_cheap = true;             // every step is, and none was computed before
 
   Waiting(DType dtype, const Dims& shape) : program(dtype, shape) {}
 };
@@ -162,6 +162,7 @@ void compute_all_but(ArrayNode* kept) {
   if (kept && succeeded) {
     waiting->results = {kept};
     waiting->program.forget_results();
+    waiting->is_cheap = false;
   } else {
     done.reset(std::exchange(waiting, nullptr));
     results = done->results;

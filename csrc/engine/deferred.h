@@ -35,7 +35,7 @@ Value defer(const Operation& operation, const Operand* operands, int count, cons
 
 // The sum of all elements of a result that waits, taken while it is computed; without storage if
 // that cannot be. Most results are not needed afterwards: one that takes a few cheap operations is
-// not written then, but waits on, and is computed again if somebody asks for it.
+// not written then, but waits on, and is computed again, once, if somebody asks for it.
 Array sum_of_deferred(ArrayNode* node);
 
 }  // namespace wengert
