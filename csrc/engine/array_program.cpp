@@ -39,6 +39,16 @@ Array ArrayProgram::new_memory_for(int result) {
   return array;
 }
 
+void ArrayProgram::sum(int result, const Array& total) {
+  totals_.push_back(total);
+  program_.sum(result, total.data);
+}
+
+void ArrayProgram::forget_results() {
+  totals_.clear();
+  program_.forget_results();
+}
+
 // Nobody else has the memory, and it is not a part of more.
 bool ArrayProgram::is_free(const ArrayRead& read) const {
   const Storage& storage = *read.storage.get();

@@ -26,8 +26,8 @@ class ArrayProgram {
   Array memory_for(int result);
   Array new_memory_for(int result);  // the same, and nothing is written over
   // The sum of a result's elements will be in a 0-d array.
-  void sum(int result, const Array& total) { program_.sum(result, total.data); }
-  void forget_results() { program_.forget_results(); }
+  void sum(int result, const Array& total);
+  void forget_results();
   void run() { program_.run(shape_.product()); }
 
  private:
@@ -43,6 +43,7 @@ class ArrayProgram {
   Dims shape_;
   BlockProgram program_;
   std::vector<ArrayRead> arrays_;
+  std::vector<Array> totals_;
 };
 
 }  // namespace wengert

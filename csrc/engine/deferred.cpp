@@ -160,12 +160,12 @@ void compute_all_but(ArrayNode* kept) {
   const bool succeeded = run_waiting(results, arrays);
   std::unique_ptr<Waiting> done;
   if (kept && succeeded) {
-    waiting->results = {kept};
+    waiting->results.assign(1, kept);
     waiting->program.forget_results();
     waiting->is_cheap = false;
   } else {
     done.reset(std::exchange(waiting, nullptr));
-    results = done->results;
+    results = std::move(done->results);
   }
   for (std::size_t i = 0; i < results.size(); ++i) {
     finish(results[i], succeeded ? &arrays[i] : nullptr);
