@@ -134,13 +134,20 @@ PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_
 
 // What needs neither a record nor memory: an optimiser's p.add_(g, alpha=-rate), p.mul_(0.9). False
 // if it has to go the general way, and nothing has happened.
-bool write_directly(const Operation& op, PyObject* self, const Operand& source, PyObject* alpha) {
-  if (reinterpret_cast<TensorObject*>(self)->view) return false;
-  const Operand target(node_of(self));
-  if (!alpha) return evaluate_in_place(op, target, source);
+bool write_directly(const Operation& op, PyObject* const* args, const Operand& source,
+                    PyObject* alpha) {
+  if (reinterpret_cast<TensorObject*>(args[0])->view) return false;
+  const Operand target(node_of(args[0]));
+  if (!alpha) {
+    return evaluate_with_deferred(op, target, source, 1.0, args[1]) ||
+           evaluate_in_place(op, target, source);
+  }
   if (!PyFloat_CheckExact(alpha)) return false;
-  const double factor = PyFloat_AS_DOUBLE(alpha);
-  return add_scaled_in_place(target, source, op.name == "add" ? factor : -factor);
+  static const Operation& add = operation("add");
+  const double given = PyFloat_AS_DOUBLE(alpha);
+  const double factor = op.name == "add" ? given : -given;
+  return evaluate_with_deferred(add, target, source, factor, args[1]) ||
+         add_scaled_in_place(target, source, factor);
 }
 
 PyObject* call_in_place(PyObject* callable, PyObject* const* args, std::size_t flags,
@@ -158,7 +165,7 @@ PyObject* call_in_place(PyObject* callable, PyObject* const* args, std::size_t f
       result = apply(op, Operand(node_of(args[0])));
     } else {
       fill_operand(op, args[1], &y, &keep_y);
-      if (write_directly(op, args[0], y, alpha)) return Py_NewRef(args[0]);
+      if (write_directly(op, args, y, alpha)) return Py_NewRef(args[0]);
       if (alpha) scale_by(op, alpha, &y, &keep_y);
       result = apply(op, Operand(node_of(args[0])), y);
     }

@@ -139,9 +139,31 @@ PyObject* subscript(PyObject* self, PyObject* key) {
   });
 }
 
+namespace {
+
+// All elements of what has one axis or more.
+bool is_whole(PyObject* key) {
+  if (key == Py_Ellipsis) return true;
+  if (!PySlice_Check(key)) return false;
+  const auto* slice = reinterpret_cast<PySliceObject*>(key);
+  return slice->start == Py_None && slice->stop == Py_None && slice->step == Py_None;
+}
+
+// x[...] = y where y waits; false if that is not so, and nothing has happened.
+bool assign_deferred(PyObject* self, PyObject* key, PyObject* object) {
+  static const Operation& positive = operation("positive");
+  if (!is_whole(key) || !is_tensor(object) || reinterpret_cast<TensorObject*>(self)->view)
+    return false;
+  return evaluate_with_deferred(positive, Operand(node_of(self)), Operand(node_of(object)), 1.0,
+                                object);
+}
+
+}  // namespace
+
 int assign_subscript(PyObject* self, PyObject* key, PyObject* object) {
   return guarded([&] {
     if (!object) throw TypeError("elements of a tensor cannot be deleted");
+    if (any_deferred && assign_deferred(self, key, object)) return 0;
     assign_in_place(self, items_of(key), to_value(object));
     return 0;
   });

@@ -328,7 +328,11 @@ PyObject* copy_(PyObject* self, PyObject* source) {
                                " cannot be written to one of shape " +
                                value_of(self).shape().to_string());
     }
-    return replace_values(self, value, "copy_");
+    static const Operation& positive = operation("positive");
+    const bool is_done =
+        !view_of(self) && evaluate_with_deferred(positive, Operand(node_of(self)),
+                                                 Operand(value.get()), 1.0, source);
+    return is_done ? Py_NewRef(self) : replace_values(self, value, "copy_");
   });
 }
 

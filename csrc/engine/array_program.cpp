@@ -18,6 +18,20 @@ int ArrayProgram::read_array(const Array& array) {
   return operand;
 }
 
+bool ArrayProgram::reads(const Array& target) const {
+  return std::any_of(arrays_.begin(), arrays_.end(),
+                     [&](const ArrayRead& read) { return read.data == target.data; });
+}
+
+bool ArrayProgram::reads_across(const Array& target) const {
+  const auto bytes = shape_.product() * static_cast<std::int64_t>(item_size(dtype_));
+  const auto* begin = target.as<char>();
+  return std::any_of(arrays_.begin(), arrays_.end(), [&](const ArrayRead& read) {
+    const auto* data = static_cast<const char*>(read.data);
+    return data != begin && data < begin + bytes && begin < data + bytes;
+  });
+}
+
 Array ArrayProgram::memory_for(int result) {
   const auto found = std::find_if(arrays_.begin(), arrays_.end(), [&](const ArrayRead& read) {
     return is_free(read) && program_.may_replace(result, read.operand);

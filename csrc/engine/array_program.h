@@ -25,6 +25,16 @@ class ArrayProgram {
   // it had read: what nobody else holds then is written over, if the rest of the program allows.
   Array memory_for(int result);
   Array new_memory_for(int result);  // the same, and nothing is written over
+  // The elements of a result will be written to `target` (contiguous), which steps before it may read.
+  void write(int result, const Array& target) { program_.keep(result, target.data); }
+  void forget_write(int result) { program_.keep(result, nullptr); }
+  // Whether the elements of `target` are read, and whether what overlaps them other than element on
+  // element is.
+  bool reads(const Array& target) const;
+  bool reads_across(const Array& target) const;
+  bool is_made_from(int result, const Array& array) const {
+    return program_.is_made_from(result, array.data);
+  }
   // The sum of a result's elements will be in a 0-d array.
   void sum(int result, const Array& total);
   void forget_results();

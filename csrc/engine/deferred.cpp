@@ -25,6 +25,9 @@ struct Waiting {
   ArrayProgram program;
   std::vector<ArrayNode*> results;  // that somebody needs; references
   bool is_cheap = true;             // every step is, and none was computed before
+  // While an operand is written over: the result that is, and whether others may depend on it.
+  int writes = -1;
+  bool reads_written = false;
 
   Waiting(DType dtype, const Dims& shape) : program(dtype, shape) {}
 };
@@ -38,13 +41,26 @@ bool is_computing = false;
 std::mutex computing_mutex;
 std::condition_variable computed;
 
+// An operand that another thread wrote to when it forked this process is what it is: nobody writes
+// to it again, and what depended on it is lost.
+void leave_half_written() {
+  if (!waiting || waiting->writes < 0) return;
+  waiting->program.forget_write(std::exchange(waiting->writes, -1));
+  if (!waiting->reads_written) return;
+  for (ArrayNode* node : std::exchange(waiting, nullptr)->results) {
+    node->deferred = node->holders > 0 ? ArrayNode::kLost : ArrayNode::kComputed;
+    if (node->holders > 0) ++lost;
+  }
+  any_deferred = lost > 0;
+}
+
 // In a process that another thread forked meanwhile nobody computes: all still waits there.
 void compute_anew_after_fork() {
 #if defined(__unix__) || defined(__APPLE__)
   [[maybe_unused]] static const int registered = pthread_atfork(nullptr, nullptr, [] {
     new (&computing_mutex) std::mutex;
     new (&computed) std::condition_variable;
-    is_computing = false;
+    if (std::exchange(is_computing, false)) leave_half_written();
   });
 #endif
 }
@@ -190,6 +206,50 @@ Value defer(const Operation& operation, const Operand* operands, int count, cons
   int in[2] = {};
   for (int i = 0; i < count; ++i) in[i] = number_of_operand(waiting->program, operands[i]);
   return make_deferred(waiting->program.add_step(loop, count, in));
+}
+
+namespace {
+
+bool can_be_written(const ArrayNode* target) {
+  const Array& array = target->layout();
+  return target->deferred == ArrayNode::kComputed && array.data && array.is_contiguous() &&
+         array.dtype == waiting->program.dtype() && array.shape == waiting->program.shape() &&
+         array.storage->writable && !array.storage->shared_version &&
+         !waiting->program.reads_across(array);
+}
+
+// The number of operation(target, factor * other), which is added to what waits.
+int add_write(const Operation& operation, const Array& target, int other, double factor) {
+  const auto loop_of = [&](const Operation& op) {
+    return op.loops[static_cast<std::size_t>(target.dtype)];
+  };
+  ArrayProgram& program = waiting->program;
+  if (operation.arity == 1) return program.add_step(loop_of(operation), 1, &other);
+  if (factor != 1.0) {
+    static const Operation& multiply = wengert::operation("multiply");
+    const int scaled[2] = {other, number_of_operand(program, Operand(factor))};
+    other = program.add_step(loop_of(multiply), 2, scaled);
+  }
+  const int in[2] = {program.read_array(target), other};
+  return program.add_step(loop_of(operation), 2, in);
+}
+
+}  // namespace
+
+bool write_deferred(const Operation& operation, ArrayNode* target, ArrayNode* other, double factor,
+                    bool keeps) {
+  if (is_computing || other->deferred < 0 || !can_be_written(target)) return false;
+  const Array array = target->layout();
+  if (!operation.loops[static_cast<std::size_t>(array.dtype)]) return false;
+  keeps = keeps || other->has(kSavedResult) ||
+          waiting->program.is_made_from(other->deferred, array);
+  waiting->reads_written = waiting->program.reads(array);
+  waiting->writes = add_write(operation, array, other->deferred, factor);
+  waiting->program.write(waiting->writes, array);
+  compute_all_but(keeps ? nullptr : other);
+  if (waiting) waiting->writes = -1;
+  array.storage->bump_version();
+  return true;
 }
 
 Array sum_of_deferred(ArrayNode* node) {

@@ -33,6 +33,13 @@ inline const Array* first_array(const Operand* operands, int count) {
 // is its first array, of at least `deferred_from` elements.
 Value defer(const Operation& operation, const Operand* operands, int count, const Array& like);
 
+// Computes operation(target, factor * other), or operation(other) if it has one operand, into the
+// elements of `target` together with all that waits, of which `other` is a result; false if that
+// cannot be, and nothing has happened. If nobody `keeps` it afterwards, `other` is not written but
+// waits on, unless it depends on what was in `target`. If memory runs out, `target` is unchanged.
+bool write_deferred(const Operation& operation, ArrayNode* target, ArrayNode* other, double factor,
+                    bool keeps);
+
 // The sum of all elements of a result that waits, taken while it is computed; without storage if
 // that cannot be. Most results are not needed afterwards: one that takes a few cheap operations is
 // not written then, but waits on, and is computed again, once, if somebody asks for it.

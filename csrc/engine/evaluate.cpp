@@ -230,6 +230,15 @@ bool evaluate_in_place(const Operation& operation, const Operand& target, const 
   return true;
 }
 
+bool evaluate_in_place_with_deferred(const Operation& operation, const Operand& target,
+                                     const Operand& other, double factor, bool keeps) {
+  if (operation.kind == OperationKind::kComparison || !other.node || other.node->is_inline()) {
+    return false;
+  }
+  if (!is_written_unseen(target, other)) return false;
+  return write_deferred(operation, target.node->as_array(), other.node->as_array(), factor, keeps);
+}
+
 bool add_scaled_in_place(const Operand& target, const Operand& other, double factor) {
   static const Operation& multiply = operation("multiply");
   if (!is_written_unseen(target, other)) return false;

@@ -18,6 +18,11 @@ bool evaluate_in_place(const Operation& operation, const Operand& target, const 
 // Adds factor * other to the elements of `target` in one pass over memory, under the same
 // conditions.
 bool add_scaled_in_place(const Operand& target, const Operand& other, double factor);
+// operation(target, factor * other) under the same conditions, together with all that waits if the
+// second operand does: asked first if anything waits. `keeps` says whether somebody will look at it
+// afterwards; if not, it is not written.
+bool evaluate_in_place_with_deferred(const Operation& operation, const Operand& target,
+                                     const Operand& other, double factor, bool keeps);
 
 // The number behind a 0-d operand.
 double number_of(const Operand& x);

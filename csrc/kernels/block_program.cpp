@@ -1,8 +1,10 @@
 #include "kernels/block_program.h"
 
 #include <algorithm>
+#include <condition_variable>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <utility>
 
 #include "kernels/chunks.h"
@@ -60,6 +62,20 @@ int BlockProgram::add_step(Loop loop, int inputs, const int* in) {
   return step.out;
 }
 
+bool BlockProgram::is_made_from(int result, const void* data) const {
+  std::vector<bool> needed(operands_.size());
+  needed[static_cast<std::size_t>(result)] = true;
+  for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) {
+    if (!needed[static_cast<std::size_t>(step->out)]) continue;
+    for (int i = 0; i < step->inputs; ++i) needed[static_cast<std::size_t>(step->in[i])] = true;
+  }
+  for (std::size_t i = 0; i < operands_.size(); ++i) {
+    const Operand& operand = operands_[i];
+    if (needed[i] && operand.kind == Kind::kArray && operand.data == data) return true;
+  }
+  return false;
+}
+
 void BlockProgram::forget_results() {
   for (Operand& operand : operands_) {
     if (operand.kind != Kind::kResult) continue;
@@ -102,26 +118,62 @@ int BlockProgram::assign_blocks() {
   return count;
 }
 
-template <class T>
-void BlockProgram::run_range(int blocks, std::int64_t begin, std::int64_t end,
-                             T* const* parts) const {
-  constexpr std::int64_t item = sizeof(T);
-  const auto memory = std::make_unique_for_overwrite<Block[]>(static_cast<std::size_t>(blocks));
-  std::vector<Place> places;
-  places.reserve(operands_.size());
-  for (const Operand& operand : operands_) {
-    if (operand.data) {
-      places.push_back({static_cast<char*>(operand.data), item, item});
-      continue;
-    }
-    Block& block = memory[static_cast<std::size_t>(operand.block)];
-    if (operand.kind == Kind::kNumber) fill(block, operand.number, sizeof(T));
-    places.push_back({block.bytes, 0, operand.is_summed ? item : 0});
+// The blocks of each thread, allocated before any of them writes a result: that may be an operand
+// written over, which must not be left half done.
+class BlockProgram::Scratch {
+ public:
+  Scratch(const BlockProgram& program, int blocks, std::int64_t n) {
+    const std::int64_t threads = std::min<std::int64_t>(num_threads(), n / (kGrain * kChunk) + 1);
+    for (std::int64_t i = 0; i < threads; ++i) add(program, blocks);
   }
+
+  // Lends them to one part of the loop.
+  template <class F>
+  void use(F&& run) {
+    std::unique_lock lock(mutex_);
+    returned_.wait(lock, [&] { return !free_.empty(); });
+    const std::size_t mine = free_.back();
+    free_.pop_back();
+    lock.unlock();
+    run(places_[mine].data());
+    lock.lock();
+    free_.push_back(mine);
+    lock.unlock();
+    returned_.notify_one();
+  }
+
+ private:
+  void add(const BlockProgram& program, int blocks) {
+    const auto item = static_cast<std::int64_t>(item_size(program.dtype_));
+    memory_.push_back(
+        std::make_unique_for_overwrite<Block[]>(static_cast<std::size_t>(std::max(blocks, 1))));
+    std::vector<Place>& places = places_.emplace_back();
+    for (const Operand& operand : program.operands_) {
+      if (operand.data) {
+        places.push_back({static_cast<char*>(operand.data), item, item});
+        continue;
+      }
+      Block& block = memory_.back()[static_cast<std::size_t>(operand.block)];
+      if (operand.kind == Kind::kNumber) fill(block, operand.number, item_size(program.dtype_));
+      places.push_back({block.bytes, 0, operand.is_summed ? item : 0});
+    }
+    free_.push_back(free_.size());
+  }
+
+  std::vector<std::unique_ptr<Block[]>> memory_;
+  std::vector<std::vector<Place>> places_;
+  std::vector<std::size_t> free_;
+  std::mutex mutex_;
+  std::condition_variable returned_;
+};
+
+template <class T>
+void BlockProgram::run_range(const Place* places, std::int64_t begin, std::int64_t end,
+                             T* const* parts) const {
   std::vector<RunSum<T>> sums(totals_.size());
   for (std::int64_t at = begin; at < end; at += kPiece) {
     const std::int64_t to = std::min(at + kPiece, end);
-    run_piece(places.data(), at, to);
+    run_piece(places, at, to);
     for (std::size_t i = 0; i < sums.size(); ++i) {
       const Place& place = places[static_cast<std::size_t>(totals_[i].operand)];
       sums[i].add(reinterpret_cast<const T*>(place.base + at * place.piece_step), to - at);
@@ -146,10 +198,10 @@ void BlockProgram::run_piece(const Place* places, std::int64_t begin, std::int64
 
 template <class T>
 void BlockProgram::run_as(std::int64_t n) {
-  const int blocks = assign_blocks();
+  Scratch scratch(*this, assign_blocks(), n);
   if (totals_.empty()) {
     run_parts(n, [&](std::int64_t begin, std::int64_t end) {
-      run_range<T>(blocks, begin, end, nullptr);
+      scratch.use([&](const Place* places) { run_range<T>(places, begin, end, nullptr); });
     });
     return;
   }
@@ -162,7 +214,9 @@ void BlockProgram::run_as(std::int64_t n) {
   {
     const Unlocked unlocked(n);
     parallel_for(runs, 1, [&](std::int64_t begin, std::int64_t end) {
-      run_range<T>(blocks, begin * run, std::min(n, end * run), parts.data());
+      scratch.use([&](const Place* places) {
+        run_range<T>(places, begin * run, std::min(n, end * run), parts.data());
+      });
     });
   }
   for (std::size_t i = 0; i < parts.size(); ++i) {

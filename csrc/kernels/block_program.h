@@ -28,6 +28,8 @@ class BlockProgram {
   bool may_replace(int result, int array) const {
     return at(array).last_read <= at(result).made_by;
   }
+  // Whether elements of the array at `data` are read for a result.
+  bool is_made_from(int result, const void* data) const;
   // The result is wanted, in `data`. Others only exist block by block.
   void keep(int result, void* data) { operands_[static_cast<std::size_t>(result)].data = data; }
   // The sum of a result's elements is wanted, in `total`: see RunSum.
@@ -37,7 +39,7 @@ class BlockProgram {
   void forget_results();
 
   // Computes n elements of all results. Long ones run without the GIL and on several threads; what
-  // they are does not depend on how many.
+  // they are does not depend on how many. If memory runs out, nothing has been written.
   void run(std::int64_t n);
 
  private:
@@ -72,12 +74,13 @@ class BlockProgram {
   const Operand& at(int operand) const { return operands_[static_cast<std::size_t>(operand)]; }
   int add(Operand operand);
   int assign_blocks();
+  class Scratch;  // what threads work in
   template <class T>
   void run_as(std::int64_t n);
   // Writes the sums of the runs from `begin` to `end` to `parts`, those of each total after
   // another.
   template <class T>
-  void run_range(int blocks, std::int64_t begin, std::int64_t end, T* const* parts) const;
+  void run_range(const Place* places, std::int64_t begin, std::int64_t end, T* const* parts) const;
   void run_piece(const Place* places, std::int64_t begin, std::int64_t end) const;
 
   DType dtype_;
