@@ -17,8 +17,8 @@ Value with_graph_of(PyObject* self, Value result);
 // x[items] = value
 void assign_in_place(PyObject* self, const std::vector<IndexItem>& items, const Value& value);
 
-// Whether nobody but the call that was given the object refers to it. A guess: other C code may have
-// lent it.
+// Whether nobody but the call that was given the object refers to it. A guess: other C code may
+// have lent it.
 inline bool is_temporary(PyObject* object) {
 #if PY_VERSION_HEX >= 0x030E0000
   return PyUnstable_Object_IsUniqueReferencedTemporary(object) != 0;

@@ -202,8 +202,8 @@ PyObject* in_place_slot(PyObject* self, PyObject* other) {
     }
     // Where a descent spends its updates: nothing is allocated and memory is gone through once.
     const bool is_view = reinterpret_cast<TensorObject*>(self)->view != nullptr;
-    const bool is_done = !is_view && (evaluate_with_deferred(op, x, y, 1.0, other) ||
-                                      evaluate_in_place(op, x, y));
+    const bool is_done =
+        !is_view && (evaluate_with_deferred(op, x, y, 1.0, other) || evaluate_in_place(op, x, y));
     if (!is_done) write_in_place(self, apply(op, x, y), kName.name);
     return Py_NewRef(self);
   });

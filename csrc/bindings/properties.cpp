@@ -330,8 +330,8 @@ PyObject* copy_(PyObject* self, PyObject* source) {
     }
     static const Operation& positive = operation("positive");
     const bool is_done =
-        !view_of(self) && evaluate_with_deferred(positive, Operand(node_of(self)),
-                                                 Operand(value.get()), 1.0, source);
+        !view_of(self) &&
+        evaluate_with_deferred(positive, Operand(node_of(self)), Operand(value.get()), 1.0, source);
     return is_done ? Py_NewRef(self) : replace_values(self, value, "copy_");
   });
 }

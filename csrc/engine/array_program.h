@@ -25,7 +25,8 @@ class ArrayProgram {
   // it had read: what nobody else holds then is written over, if the rest of the program allows.
   Array memory_for(int result);
   Array new_memory_for(int result);  // the same, and nothing is written over
-  // The elements of a result will be written to `target` (contiguous), which steps before it may read.
+  // The elements of a result will be written to `target` (contiguous), which steps before it may
+  // read.
   void write(int result, const Array& target) { program_.keep(result, target.data); }
   void forget_write(int result) { program_.keep(result, nullptr); }
   // Whether the elements of `target` are read, and whether what overlaps them other than element on

@@ -241,8 +241,8 @@ bool write_deferred(const Operation& operation, ArrayNode* target, ArrayNode* ot
   if (is_computing || other->deferred < 0 || !can_be_written(target)) return false;
   const Array array = target->layout();
   if (!operation.loops[static_cast<std::size_t>(array.dtype)]) return false;
-  keeps = keeps || other->has(kSavedResult) ||
-          waiting->program.is_made_from(other->deferred, array);
+  keeps =
+      keeps || other->has(kSavedResult) || waiting->program.is_made_from(other->deferred, array);
   waiting->reads_written = waiting->program.reads(array);
   waiting->writes = add_write(operation, array, other->deferred, factor);
   waiting->program.write(waiting->writes, array);

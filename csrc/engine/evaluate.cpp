@@ -53,7 +53,7 @@ struct EvenCall {
       if (operands[i].node && !operands[i].node->is_inline()) model = operands[i].node;
     }
     if (!model || model->has(kWeak)) return false;
-    like = &model->as_array()->array();
+    like = &model->as_array()->layout();  // the elements are asked for below
     if (!is_floating(like->dtype) || like->ndim() == 0) return false;
     loop = operation.loops[static_cast<std::size_t>(like->dtype)];
     if (!loop) return false;
@@ -230,8 +230,11 @@ bool evaluate_in_place(const Operation& operation, const Operand& target, const 
   return true;
 }
 
-bool evaluate_in_place_with_deferred(const Operation& operation, const Operand& target,
-                                     const Operand& other, double factor, bool keeps) {
+// Apart, so that the usual case does not pay for it.
+[[gnu::noinline, gnu::cold]] bool evaluate_in_place_with_deferred(const Operation& operation,
+                                                                  const Operand& target,
+                                                                  const Operand& other,
+                                                                  double factor, bool keeps) {
   if (operation.kind == OperationKind::kComparison || !other.node || other.node->is_inline()) {
     return false;
   }
