@@ -132,22 +132,28 @@ PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_
   });
 }
 
+// write_directly where something waits; apart, so that the usual case does not pay for it.
+[[gnu::noinline, gnu::cold]] bool write_with_deferred(const Operation& op, PyObject* const* args,
+                                                      const Operand& source, PyObject* alpha) {
+  const Operand target(node_of(args[0]));
+  if (!alpha) return evaluate_with_deferred(op, target, source, 1.0, args[1]);
+  if (!PyFloat_CheckExact(alpha)) return false;
+  const double factor = PyFloat_AS_DOUBLE(alpha);
+  return evaluate_with_deferred(operation("add"), target, source,
+                                op.name == "add" ? factor : -factor, args[1]);
+}
+
 // What needs neither a record nor memory: an optimiser's p.add_(g, alpha=-rate), p.mul_(0.9). False
 // if it has to go the general way, and nothing has happened.
 bool write_directly(const Operation& op, PyObject* const* args, const Operand& source,
                     PyObject* alpha) {
   if (reinterpret_cast<TensorObject*>(args[0])->view) return false;
+  if (any_deferred && write_with_deferred(op, args, source, alpha)) return true;
   const Operand target(node_of(args[0]));
-  if (!alpha) {
-    return evaluate_with_deferred(op, target, source, 1.0, args[1]) ||
-           evaluate_in_place(op, target, source);
-  }
+  if (!alpha) return evaluate_in_place(op, target, source);
   if (!PyFloat_CheckExact(alpha)) return false;
-  static const Operation& add = operation("add");
-  const double given = PyFloat_AS_DOUBLE(alpha);
-  const double factor = op.name == "add" ? given : -given;
-  return evaluate_with_deferred(add, target, source, factor, args[1]) ||
-         add_scaled_in_place(target, source, factor);
+  const double factor = PyFloat_AS_DOUBLE(alpha);
+  return add_scaled_in_place(target, source, op.name == "add" ? factor : -factor);
 }
 
 PyObject* call_in_place(PyObject* callable, PyObject* const* args, std::size_t flags,
