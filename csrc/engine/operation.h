@@ -40,6 +40,8 @@ struct Derivative {
   Value (*value)(const Value& g, const Value& x0, const Value& x1, const Value& result) = nullptr;
 };
 
+class PartSum;
+
 // The inputs of a structural operation.
 using Inputs = std::span<const Value>;
 
@@ -108,9 +110,9 @@ struct Operation {
   std::uint8_t structural_reads = kNothing;
   // The results for a whole batch, along a first axis; without it `forward` is called for each.
   Array (*batched)(const BatchInputs& inputs, const Attributes* attributes) = nullptr;
-  // Adds the gradient of the (only) input into what that has gathered so far, without making it
-  // first; false if it cannot.
-  bool (*backward_into)(Node* node, const Value& grad, Value& gathered) = nullptr;
+  // Adds the gradient of the (only) input into what that has gathered so far (null: nothing),
+  // without making it first; false if it cannot. See Note [Sums of parts].
+  bool (*backward_into)(Node* node, const Value& grad, Value& gathered, PartSum& parts) = nullptr;
   bool is_opaque = false;  // `backward` is not made of operations alone: no batches of gradients
 };
 

@@ -15,6 +15,7 @@
 #include "engine/fused_region.h"
 #include "engine/hook_calls.h"
 #include "engine/packed.h"
+#include "engine/part_sum.h"
 #include "engine/saved.h"
 #include "engine/scalar_walk.h"
 #include "engine/scratch.h"
@@ -124,6 +125,7 @@ class Pass : public RunningPass {
     } else if (!slot.value) {
       slot.value = grad.release();
     } else {
+      parts_.finish(node);
       Value before = Value::adopt(slot.value);
       slot.value = nullptr;
       slot.value = accumulated(std::move(before), grad).release();
@@ -145,6 +147,7 @@ class Pass : public RunningPass {
       const bool none = missing_.any() && missing_.is_all(node, request_.outputs, is_part);
       return none ? Value() : make_scalar(gathered);
     }
+    parts_.finish(node);
     return Value::adopt(std::exchange(slot.value, nullptr));
   }
 
@@ -170,6 +173,7 @@ class Pass : public RunningPass {
 
   // All of the region that begins at a node; false if there is none.
   bool process_region(Node* root) {
+    if (parts_.is_like(root)) parts_.finish();
     FusedRegion<Scratch> region(scratch_, frontier_, root);
     if (!region.grow(root)) return false;
     region.run(take_slot(root), keep_,
@@ -187,6 +191,7 @@ class Pass : public RunningPass {
   }
 
   void step(Node* node) {
+    if (node->has(kHooked | kRetainsGrad)) parts_.finish();
     Value grad = take_slot(node);
     if (grad && (node->has(kHooked | kRetainsGrad) || scratch_.is_captured(node))) {
       if (watches_)
@@ -257,6 +262,7 @@ class Pass : public RunningPass {
     if (watches_) return watched(node, [&] { propagate_rarely(node, grad); });
     if (node->has(kHooked | kPacked)) return propagate_rarely(node, grad);
     const Operation& op = operation(node->operation);
+    if (op.is_opaque) parts_.finish();
     check_saved(node);
     if (op.kind != OperationKind::kStructural) return propagate_elementwise(node, std::move(grad));
     if (op.backward_into && added_directly(op, node, grad)) return;
@@ -274,10 +280,10 @@ class Pass : public RunningPass {
     Node* input = node->inputs[0].node;
     if (!takes_part(input)) return true;
     if (is_number(input)) return false;
+    if (!parts_.is_of(input)) parts_.finish();
     GradSlot& slot = scratch_.slot(input);
-    if (!slot.value) return false;
     Value gathered = Value::adopt(std::exchange(slot.value, nullptr));
-    const bool done = op.backward_into(node, grad, gathered);
+    const bool done = op.backward_into(node, grad, gathered, parts_);
     slot.value = gathered.release();
     return done;
   }
@@ -303,6 +309,7 @@ class Pass : public RunningPass {
   bool added_in_place(Node* node, std::uint32_t i, const Value& grad, Node* input) {
     GradSlot& slot = scratch_.slot(input);
     if (request_.create_graph || is_number(input) || !slot.value) return false;
+    parts_.finish(input);
     Value gathered = Value::adopt(std::exchange(slot.value, nullptr));
     const bool done = add_elementwise_gradient(node, i, grad, gathered);
     slot.value = gathered.release();
@@ -312,6 +319,7 @@ class Pass : public RunningPass {
   // With hooks, packed values or anomaly detection: all gradients are there before any is handed
   // on.
   void propagate_rarely(Node* node, Value grad) {
+    parts_.finish();
     call_all(node, &Hooks::before_rule, grad);
     if (!grad) return frontier_.for_each(node, [&](Node* input) { lack(input); });
     check_saved(node);
@@ -405,6 +413,7 @@ class Pass : public RunningPass {
   std::vector<Node*> marked_;
   std::unordered_map<Node*, Value> results_;
   MissingGradients missing_;
+  PartSum parts_;
 };
 
 }  // namespace wengert

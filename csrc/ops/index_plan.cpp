@@ -181,6 +181,18 @@ bool View::is_stretch(const Dims& shape, int* axis) const {
   return cut <= 1;
 }
 
+bool View::is_run(const Dims& shape, std::int64_t* begin) const {
+  int axis = 0;
+  if (!is_stretch(shape, &axis)) return false;
+  std::int64_t behind = 1;
+  for (int i = 0; i < shape.size(); ++i) {
+    if (i < axis && shape[i] != 1) return false;
+    if (i > axis) behind *= shape[i];
+  }
+  *begin = starts[axis] * behind;
+  return true;
+}
+
 bool View::is_stepped(const Dims& shape) const {
   if (sources.size() != shape.size() || shape.empty()) return false;
   const int last = shape.size() - 1;

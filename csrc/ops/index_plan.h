@@ -18,6 +18,9 @@ struct View {
   bool is_whole(const Dims& shape) const;
   // Whether it is one unbroken stretch of one axis (and all of the others); which axis.
   bool is_stretch(const Dims& shape, int* axis) const;
+  // Whether its elements follow one another without gaps in the flat order of all; where they
+  // begin.
+  bool is_run(const Dims& shape, std::int64_t* begin) const;
   // Whether it is every second, third, ... element of the last axis (and all of the others).
   bool is_stepped(const Dims& shape) const;
   // The same of each along a first axis.

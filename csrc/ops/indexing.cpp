@@ -1,6 +1,8 @@
 // Reading and writing parts of tensors, with NumPy's rules.
 #include "engine/accumulate.h"
 #include "engine/batch.h"
+#include "engine/deferred.h"
+#include "engine/part_sum.h"
 #include "kernels/copy.h"
 #include "kernels/index.h"
 #include "kernels/reduce.h"
@@ -57,7 +59,7 @@ Value apply_view(const Value& x, View view) {
 struct Rule {
   Array (*forward)(const Inputs&, const Attributes*);
   Array (*batched)(const BatchInputs&, const Attributes*);
-  bool (*backward_into)(Node*, const Value&, Value&) = nullptr;
+  bool (*backward_into)(Node*, const Value&, Value&, PartSum&) = nullptr;
 };
 
 Operation linear(const char* name, const char* doc, const Rule& rule,
@@ -122,8 +124,59 @@ Array put(const Array& values, int first_axis, const std::vector<Array>& indices
   return out;
 }
 
+// Whether a slice's gradient is a large run of that of its input, without gaps, that nobody
+// watches. Where it begins.
+bool is_large_run(const Node* node, const Value& grad, std::int64_t* begin) {
+  if (((grad->flags | node->flags) & (kWrapped | kInline)) != 0 || grad.size() == 0) return false;
+  constexpr std::int64_t least_part = 4;  // each sum is a pass over all of the input's elements
+  const std::int64_t scaled = grad.size() * least_part;
+  const auto& [view, shape] = attributes_of<ViewAttributes>(node->extra->attributes.get());
+  if (scaled < deferred_from || scaled < shape.product()) return false;
+  if (shape.product() < deferred_from || !is_floating(grad.dtype())) return false;
+  if (thread_state.modes != 0 || thread_state.forward_log) return false;
+  if (!(grad.shape() == shape_of(node)) || grad.dtype() != dtype_of(node)) return false;
+  return grad->as_array()->layout().is_contiguous() && view.is_run(shape, begin);
+}
+
+// The same for what the slice's input has gathered so far: whether parts may be added to it.
+bool can_take_parts(const Value& gathered, const Value& grad, const Node* input, bool recorded) {
+  if (gathered->has(kWrapped) || (recorded && gathered->has(kSavedResult))) return false;
+  if (gathered.dtype() != grad.dtype() || !(gathered.shape() == shape_of(input))) return false;
+  return own_elements(gathered) != nullptr;
+}
+
+// Adds a slice's gradient to others that wait: see Note [Sums of parts].
+bool add_slice_later(Node* node, const Value& grad, Value& gathered, PartSum& parts) {
+  static const Operation& embed = operation("embed");
+  static const Operation& add = operation("add_slice");
+  std::int64_t begin = 0;
+  if (!is_large_run(node, grad, &begin)) return false;
+  const Node* input = node->inputs[0].node;
+  const bool anew = !gathered;
+  const bool recorded =
+      thread_state.grad_enabled && (grad.requires_grad() || (gathered && gathered.requires_grad()));
+  if (parts.is_full()) parts.finish();
+  if (!parts.is_of(input)) {
+    if (!anew && !can_take_parts(gathered, grad, input, recorded)) return false;
+    if (anew) gathered = make_empty(grad.dtype(), shape_of(input));
+    parts.begin(input, gathered->as_array()->layout(), anew);
+  }
+  parts.add(grad, begin);
+  if (!recorded) return true;
+  Value sum = make_array(gathered->as_array()->layout());
+  if (anew)
+    record(embed, sum, {grad}, shared_attributes<ViewAttributes>(node));
+  else
+    record(add, sum, {gathered, grad}, shared_attributes<ViewAttributes>(node));
+  gathered = std::move(sum);
+  return true;
+}
+
 // "slice" backwards without zeros around the gradient: most parts of a tensor are added to others.
-bool add_slice(Node* node, const Value& grad, Value& gathered) {
+bool add_slice(Node* node, const Value& grad, Value& gathered, PartSum& parts) {
+  if (add_slice_later(node, grad, gathered, parts)) return true;
+  parts.finish();
+  if (!gathered) return false;
   static const Operation& op = operation("add_slice");
   const auto& [view, shape] = attributes_of<ViewAttributes>(node->extra->attributes.get());
   if ((thread_state.modes & kRaiseAny) != 0) return false;  // a sum of its own can raise
