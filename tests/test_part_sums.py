@@ -24,7 +24,11 @@ def rosenbrock(x):
     return (100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2).sum()
 
 
-# Of functions of the first axis alone.
+def with_square(x):
+    y = x * 2.0
+    return rosenbrock(y) + (y * y).sum()
+
+
 FUNCTIONS = {
     "rosenbrock": rosenbrock,
     "differences": lambda x: ((x[1:] - x[:-1]) ** 2).sum(),
@@ -37,7 +41,7 @@ FUNCTIONS = {
     "with itself first": lambda x: (x**3).sum() + ((x[1:] - x[:-1]) ** 2).sum(),
     "with itself last": lambda x: ((x[1:] * x[:-1]) ** 2).sum() + (wg.exp(x) * x).sum(),
     "of a result": lambda x: rosenbrock(wg.sin(x) * x),
-    "of a result used twice": lambda x: (lambda y: rosenbrock(y) + (y * y).sum())(x * 2.0),
+    "of a result used twice": with_square,
     "of slices": lambda x: rosenbrock(x[1:-1]) + rosenbrock(x[:-1]),
     "steps between": lambda x: (x[1:] * x[:-1]).sum() + (x[::2] ** 2).sum() + (x[::-1] * x).sum(),
     "a number for a gradient": lambda x: x[1:].sum() * 2.0 + (x[:-1] ** 2).sum() + x[2:].sum(),
@@ -155,7 +159,7 @@ class TestCodeOfOthers:
             inner = wg.exp(x[:-1])
             kept = []
             first = x[1:] + inner
-            first.register_hook(lambda g: kept.append(g))
+            first.register_hook(kept.append)
             inner.register_hook(lambda _: kept[0].zero_())
             (first * first).sum().backward()
             return (x.grad,)
