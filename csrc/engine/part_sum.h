@@ -40,7 +40,7 @@ class PartSum {
   bool is_full() const { return parts_.size() == kMost; }
 
  private:
-  static constexpr std::size_t kMost = 8;  // of which the memory is held
+  static constexpr std::size_t kMost = 4;  // whose memory is held
   struct Waiting {
     Value value;
     std::int64_t place;
