@@ -1,4 +1,4 @@
-"""Programs that run once with each operation computed at once, once with those on arrays waiting."""
+"""Programs that run once with each operation computed at once, once with operations waiting."""
 
 import numpy as np
 

@@ -200,7 +200,7 @@ PRODUCTS = {
 @pytest.mark.parametrize("special", [0.5, 0.0, np.inf, np.nan])
 @pytest.mark.parametrize("function", PRODUCTS.values(), ids=PRODUCTS.keys())
 def test_jacobians_of_products_with_matrices(function, special, dtype):
-    """Their rows begin with one element; an infinite one of the matrix reaches others by 0 * inf."""
+    """Their rows begin with one element; 0 * inf is NaN in all others."""
     rng = np.random.default_rng(0)
     a, x = (wg.tensor(rng.uniform(-1, 1, s).astype(dtype)) for s in ((12, 12), (12,)))
     a[2, 5] = special

@@ -58,12 +58,16 @@ def test_axes_of_any_kind(shape):
     check_same(program)
 
 
+def sums_of_one(z):
+    return z.sum() * z.sum() + (z * z).sum()
+
+
 PROGRAMS = {
     "squared error": lambda x, y: ((x - y) ** 2).sum(),
     "variance": lambda x, y: ((x - x.mean()) ** 2).mean() * (y * y).mean(),
     "softmax": lambda x, y: (wg.exp(x) / wg.exp(x).sum() * y).sum(),
     "sum of sums": lambda x, y: (x * y).sum() * (x + y).sum() + wg.tanh(x * y).sum(),
-    "of one result twice": lambda x, y: (lambda z: z.sum() * z.sum() + (z * z).sum())(x * y),
+    "of one result twice": lambda x, y: sums_of_one(x * y),
     "dtype": lambda x, y: wg.sum(x * y, dtype="float32").astype("float64"),
     "norm": lambda x, y: wg.norm(x * y),
 }
