@@ -35,3 +35,11 @@ def no_leak():
         assert wg.live_objects() == before
 
     return check
+
+
+@pytest.fixture
+def everything_waits():
+    """Operations on arrays of any size wait to be computed together."""
+    before = _core.defer_from(1)
+    yield
+    _core.defer_from(before)

@@ -16,13 +16,7 @@ from deferral import at_once, check_same, leaf, points
 import wengert as wg
 from wengert import _core, autograd
 
-
-@pytest.fixture(autouse=True)
-def always():
-    """Operations on arrays of any size wait."""
-    before = _core.defer_from(1)
-    yield
-    _core.defer_from(before)
+pytestmark = pytest.mark.usefixtures("everything_waits")
 
 
 # A piece of a sum has 2,048 elements, a row 64, a run 32,768.

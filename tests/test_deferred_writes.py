@@ -20,12 +20,7 @@ from wengert import _core, autograd
 SIZE = 20_000  # waits by itself
 
 
-@pytest.fixture(autouse=True)
-def always():
-    """Operations on arrays of any size wait."""
-    before = _core.defer_from(1)
-    yield
-    _core.defer_from(before)
+pytestmark = pytest.mark.usefixtures("everything_waits")
 
 
 def tensors(size=7, dtype="float64", count=4):

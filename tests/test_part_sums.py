@@ -11,13 +11,7 @@ from deferral import at_once, check_same, leaf, points
 import wengert as wg
 from wengert import _core, autograd
 
-
-@pytest.fixture(autouse=True)
-def always():
-    """Gradients for slices of arrays of any size wait."""
-    before = _core.defer_from(1)
-    yield
-    _core.defer_from(before)
+pytestmark = pytest.mark.usefixtures("everything_waits")
 
 
 def rosenbrock(x):
