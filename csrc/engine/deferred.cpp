@@ -141,13 +141,16 @@ std::vector<Array> memory_for(const std::vector<ArrayNode*>& results) {
   return arrays;
 }
 
-// Computes these of the results that wait. False if there was no memory.
-bool run_waiting(const std::vector<ArrayNode*>& results, std::vector<Array>& arrays) {
+// Computes all `results` that wait but one. False if there was no memory.
+bool run_waiting(const ArrayNode* kept, std::vector<ArrayNode*>& results,
+                 std::vector<Array>& arrays) {
   struct Computing {
     Computing() { set_computing(true); }
     ~Computing() { set_computing(false); }
   } const now;
   try {
+    results = waiting->results;
+    std::erase(results, kept);
     arrays = memory_for(results);
     waiting->program.run();
   } catch (const std::bad_alloc&) {
@@ -170,10 +173,9 @@ void finish(ArrayNode* node, Array* array) {
 
 // Computes all results that wait but one, if any, which will then be the only one.
 void compute_all_but(ArrayNode* kept) {
-  std::vector<ArrayNode*> results = waiting->results;
-  std::erase(results, kept);
+  std::vector<ArrayNode*> results;
   std::vector<Array> arrays;
-  const bool succeeded = run_waiting(results, arrays);
+  const bool succeeded = run_waiting(kept, results, arrays);
   std::unique_ptr<Waiting> done;
   if (kept && succeeded) {
     waiting->results.assign(1, kept);
