@@ -135,12 +135,12 @@ PyObject* call_elementwise(PyObject* callable, PyObject* const* args, std::size_
 // write_directly where something waits; apart, so that the usual case does not pay for it.
 [[gnu::noinline, gnu::cold]] bool write_with_deferred(const Operation& op, PyObject* const* args,
                                                       const Operand& source, PyObject* alpha) {
+  static const Operation& add = operation("add");
   const Operand target(node_of(args[0]));
   if (!alpha) return evaluate_with_deferred(op, target, source, 1.0, args[1]);
   if (!PyFloat_CheckExact(alpha)) return false;
   const double factor = PyFloat_AS_DOUBLE(alpha);
-  return evaluate_with_deferred(operation("add"), target, source,
-                                op.name == "add" ? factor : -factor, args[1]);
+  return evaluate_with_deferred(add, target, source, op.name == "add" ? factor : -factor, args[1]);
 }
 
 // What needs neither a record nor memory: an optimiser's p.add_(g, alpha=-rate), p.mul_(0.9). False

@@ -127,22 +127,35 @@ class BlockProgram::Scratch {
     for (std::int64_t i = 0; i < threads; ++i) add(program, blocks);
   }
 
-  // Lends them to one part of the loop.
+  // Lends them to one part of the loop, and gets them back also if that throws: others may wait.
   template <class F>
   void use(F&& run) {
-    std::unique_lock lock(mutex_);
-    returned_.wait(lock, [&] { return !free_.empty(); });
-    const std::size_t mine = free_.back();
-    free_.pop_back();
-    lock.unlock();
-    run(places_[mine].data());
-    lock.lock();
-    free_.push_back(mine);
-    lock.unlock();
-    returned_.notify_one();
+    struct Loan {
+      explicit Loan(Scratch& scratch) : from(scratch), index(scratch.take()) {}
+      ~Loan() { from.give_back(index); }
+      Scratch& from;
+      std::size_t index;
+    } const loan(*this);
+    run(places_[loan.index].data());
   }
 
  private:
+  std::size_t take() {
+    std::unique_lock lock(mutex_);
+    returned_.wait(lock, [&] { return !free_.empty(); });
+    const std::size_t index = free_.back();
+    free_.pop_back();
+    return index;
+  }
+
+  void give_back(std::size_t index) {
+    {
+      const std::lock_guard lock(mutex_);
+      free_.push_back(index);
+    }
+    returned_.notify_one();
+  }
+
   void add(const BlockProgram& program, int blocks) {
     const auto item = static_cast<std::int64_t>(item_size(program.dtype_));
     memory_.push_back(
